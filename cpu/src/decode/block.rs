@@ -1,0 +1,189 @@
+//! Decoded blocks and the cache that finds them by physical address.
+//!
+//! A block is a straight run of instructions inside one 4 KiB page of RAM or ROM, ended by the first instruction
+//! after which control may not fall through. Its key is the backing-store offset of its first byte and the size of
+//! the code segment, so all address spaces and privilege levels share it.
+//!
+//! Blocks are a cache: which ones exist is never visible to the guest.
+
+use super::Op;
+use crate::mem::{CodeWrite, PAGE_SIZE, PhysMem};
+use std::collections::HashMap;
+
+/// Decoded blocks kept at most; beyond that the cache starts over.
+const CAPACITY: usize = 1 << 16;
+const QUICK: usize = 1 << 12;
+/// Grain at which stores into a page with code are told from stores into code, in bytes.
+const LINE: u32 = 64;
+
+/// A straight run of instructions.
+#[derive(Default)]
+pub struct Block {
+    pub(crate) ops: Vec<Op>,
+    /// Length in bytes of all its instructions.
+    pub(crate) bytes: u32,
+    offset: u32,
+    big: bool,
+}
+
+/// What is known about code in one page.
+#[derive(Default)]
+struct CodePage {
+    blocks: Vec<u32>,
+    /// Bit n: some block covers bytes of line n.
+    lines: u64,
+}
+
+/// All decoded blocks.
+pub struct BlockCache {
+    slab: Vec<Block>,
+    index: HashMap<u64, u32>,
+    quick: Box<[(u64, u32); QUICK]>,
+    pages: HashMap<u32, CodePage>,
+}
+
+const NO_KEY: u64 = u64::MAX;
+
+impl Default for BlockCache {
+    fn default() -> Self {
+        BlockCache {
+            slab: Vec::new(),
+            index: HashMap::new(),
+            quick: Box::new([(NO_KEY, 0); QUICK]),
+            pages: HashMap::new(),
+        }
+    }
+}
+
+fn key(offset: u32, big: bool) -> u64 {
+    (offset as u64) << 1 | big as u64
+}
+
+fn quick_slot(offset: u32) -> usize {
+    (offset ^ offset >> 12) as usize % QUICK
+}
+
+/// Lines of a page that the bytes `first..=last` of it touch.
+fn line_mask(first: u32, last: u32) -> u64 {
+    let (a, b) = (first / LINE, last / LINE);
+    (u64::MAX >> (63 - (b - a))) << a
+}
+
+impl BlockCache {
+    /// Find the block at backing-store `offset`.
+    #[inline(always)]
+    pub(crate) fn find(&mut self, offset: u32, big: bool) -> Option<u32> {
+        let wanted = key(offset, big);
+        let quick = &mut self.quick[quick_slot(offset)];
+        if quick.0 == wanted {
+            return Some(quick.1);
+        }
+        let id = *self.index.get(&wanted)?;
+        *quick = (wanted, id);
+        Some(id)
+    }
+
+    /// Number of instructions and bytes of block `id`.
+    #[inline(always)]
+    pub(crate) fn size(&self, id: u32) -> (u32, u32) {
+        let block = &self.slab[id as usize];
+        (block.ops.len() as u32, block.bytes)
+    }
+
+    /// Lend the instructions of block `id`; give them back with [`Self::put_ops`].
+    #[inline(always)]
+    pub(crate) fn take_ops(&mut self, id: u32) -> Vec<Op> {
+        self.slab.get_mut(id as usize).map(|b| std::mem::take(&mut b.ops)).unwrap_or_default()
+    }
+
+    /// Return the instructions lent by [`Self::take_ops`], unless the block died meanwhile.
+    #[inline(always)]
+    pub(crate) fn put_ops(&mut self, id: u32, ops: Vec<Op>) {
+        if let Some(block) = self.slab.get_mut(id as usize)
+            && block.bytes != 0
+        {
+            block.ops = ops;
+        }
+    }
+
+    /// Add a block of `ops` covering `bytes` bytes at `offset`; returns its number and whether its page had no code.
+    pub(crate) fn insert(
+        &mut self,
+        mem: &mut PhysMem,
+        offset: u32,
+        big: bool,
+        ops: Vec<Op>,
+        bytes: u32,
+    ) -> (u32, bool) {
+        if self.slab.len() >= CAPACITY {
+            self.clear(mem);
+        }
+        let id = self.slab.len() as u32;
+        self.slab.push(Block { ops, bytes, offset, big });
+        self.index.insert(key(offset, big), id);
+        let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
+        page.blocks.push(id);
+        let first = offset % PAGE_SIZE as u32;
+        page.lines |= line_mask(first, first + bytes - 1);
+        (id, mem.set_has_code(offset, true))
+    }
+
+    /// Drop the blocks that `write` overlaps. Returns true if there were any.
+    pub(crate) fn invalidate(&mut self, mem: &mut PhysMem, write: CodeWrite) -> bool {
+        let page_number = write.addr / PAGE_SIZE as u32;
+        let Some(page) = self.pages.get_mut(&page_number) else { return false };
+        let first = write.addr % PAGE_SIZE as u32;
+        let last = (first + write.len - 1).min(PAGE_SIZE as u32 - 1);
+        if page.lines & line_mask(first, last) == 0 {
+            return false;
+        }
+        let mut lines = 0;
+        let mut hit = false;
+        let (slab, index, quick) = (&mut self.slab, &mut self.index, &mut self.quick);
+        page.blocks.retain(|&id| {
+            let block = &mut slab[id as usize];
+            let start = block.offset % PAGE_SIZE as u32;
+            let end = start + block.bytes - 1;
+            if start > last || end < first {
+                lines |= line_mask(start, end);
+                return true;
+            }
+            hit = true;
+            index.remove(&key(block.offset, block.big));
+            quick[quick_slot(block.offset)] = (NO_KEY, 0);
+            // The slot stays, empty, until the cache starts over; `bytes == 0` marks it dead.
+            *block = Block::default();
+            false
+        });
+        page.lines = lines;
+        if page.blocks.is_empty() {
+            self.pages.remove(&page_number);
+            mem.set_has_code(write.addr, false);
+        }
+        hit
+    }
+
+    /// Forget all blocks.
+    pub(crate) fn clear(&mut self, mem: &mut PhysMem) {
+        for page in self.pages.keys() {
+            mem.set_has_code(page * PAGE_SIZE as u32, false);
+        }
+        self.slab.clear();
+        self.index.clear();
+        self.pages.clear();
+        self.quick.fill((NO_KEY, 0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_masks() {
+        assert_eq!(line_mask(0, 0), 1);
+        assert_eq!(line_mask(63, 64), 3);
+        assert_eq!(line_mask(0, 4095), u64::MAX);
+        assert_eq!(line_mask(4095, 4095), 1 << 63);
+    }
+}

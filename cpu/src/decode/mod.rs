@@ -1,0 +1,12 @@
+//! From bytes to executable blocks. There is one decode path: iced-x86 reads the bytes, [`translate`] turns each
+//! instruction into an [`Op`], and a straight run of ops in one page is a [`Block`]. Both engines work on blocks.
+
+mod block;
+mod fetch;
+mod op;
+mod translate;
+
+pub use block::{Block, BlockCache};
+pub(crate) use fetch::Fetched;
+pub(crate) use op::{Ea, Handler, Op, Prefix};
+pub(crate) use translate::decode_one;

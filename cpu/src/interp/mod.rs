@@ -1,0 +1,31 @@
+//! The interpreter: one small function per instruction form, grouped by the families of SDM vol. 1, chapter 5.
+//!
+//! Each family file exports `bind`, a table from iced-x86's encoding names to handlers. [`bind`] asks them in turn;
+//! an encoding nobody claims is #UD. Handlers are generic over operand width and operand place ([`operand`]), so a
+//! line of a table is a whole instruction.
+
+mod alu;
+pub(crate) mod operand;
+mod run;
+
+pub use run::Exit;
+
+use crate::Cpu;
+use crate::decode::{Handler, Op};
+use crate::fault::Fault;
+use iced_x86::{FlowControl, Instruction};
+
+/// The families, in the order they are asked.
+const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[alu::bind];
+
+/// The handler for `insn`, and whether control may not simply fall through after it.
+pub(crate) fn bind(insn: &Instruction) -> (Handler, bool) {
+    let handler = FAMILIES.iter().find_map(|family| family(insn)).unwrap_or(undefined);
+    let ends_block = handler == undefined as Handler || insn.flow_control() != FlowControl::Next;
+    (handler, ends_block)
+}
+
+/// #UD.
+pub(crate) fn undefined(_: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    Err(Fault::UD)
+}

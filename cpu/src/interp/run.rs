@@ -1,0 +1,141 @@
+//! The run loop: fetch a block, execute it, look around when something asked for attention.
+//!
+//! Counting (design.md): each completed instruction and each completed REP iteration is one; a faulting instruction
+//! and the delivery of an event are none. The loop never runs past `stop_at`, the nearer of the caller's limit and
+//! the chipset's deadline, so an event is handled at its exact count.
+
+use crate::Cpu;
+use crate::bus::StopRequest;
+use crate::decode::{Fetched, Op};
+use crate::fault::Fault;
+use crate::flags;
+use crate::regs::Activity;
+use crate::system::DR6_BS;
+
+/// Why [`Cpu::run`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Virtual time reached `lines.deadline`.
+    Deadline,
+    /// The instruction limit was reached.
+    Limit,
+    /// In HLT with nothing pending: nothing happens until an interrupt line changes.
+    Halted,
+    /// Triple fault.
+    Shutdown,
+    /// The chipset asked for it.
+    Stop(StopRequest),
+}
+
+impl Cpu {
+    /// Run until something needs the caller, but never past `insn_limit` instructions (an absolute count).
+    pub fn run(&mut self, insn_limit: u64) -> Exit {
+        self.attention = true;
+        loop {
+            if self.attention || self.insns >= self.stop_at {
+                if let Some(exit) = self.look_around(insn_limit) {
+                    return exit;
+                }
+                if self.needs_care() {
+                    self.step_carefully();
+                    self.attention = true;
+                    continue;
+                }
+            }
+            if let Err(fault) = self.run_block() {
+                self.raise(fault);
+                self.attention = true;
+            }
+        }
+    }
+
+    /// Everything that can only change at a place that sets `attention`.
+    #[cold]
+    fn look_around(&mut self, insn_limit: u64) -> Option<Exit> {
+        self.attention = false;
+        if let Some(stop) = self.lines.stop.take() {
+            return Some(Exit::Stop(stop));
+        }
+        if self.regs.activity == Activity::Shutdown {
+            return Some(Exit::Shutdown);
+        }
+        let to_deadline = self.lines.deadline.saturating_sub(self.vtime());
+        self.stop_at = insn_limit.min(self.insns.saturating_add(to_deadline));
+        if self.insns >= insn_limit {
+            return Some(Exit::Limit);
+        }
+        if to_deadline == 0 {
+            return Some(Exit::Deadline);
+        }
+        if self.regs.pending_debug != 0 && self.regs.ss_shadow != self.insns {
+            self.raise_debug_trap();
+        }
+        self.take_interrupts();
+        match self.regs.activity {
+            Activity::Running => None,
+            Activity::Halted => Some(Exit::Halted),
+            Activity::Shutdown => Some(Exit::Shutdown),
+        }
+    }
+
+    /// Whether the next instruction must be executed alone, with the checks of [`Self::step_carefully`].
+    fn needs_care(&self) -> bool {
+        self.regs.flags.has(flags::TF | flags::RF) || self.regs.dr7 & 0xFF != 0 || self.in_shadow()
+    }
+
+    /// In the shadow of STI or of a load of SS, which covers one instruction.
+    pub(crate) fn in_shadow(&self) -> bool {
+        self.insns != 0 && (self.regs.sti_shadow == self.insns || self.regs.ss_shadow == self.insns)
+    }
+
+    /// Execute the block at CS:EIP, or as much of it as fits before `stop_at`.
+    #[inline(always)]
+    fn run_block(&mut self) -> Result<(), Fault> {
+        match self.code_at_eip()? {
+            Fetched::Block(id) => {
+                let ops = self.blocks.take_ops(id);
+                let room = (self.stop_at - self.insns).min(ops.len() as u64) as usize;
+                let result = self.run_ops(&ops[..room]);
+                self.blocks.put_ops(id, ops);
+                result
+            }
+            Fetched::Single(op) => self.run_ops(&[op]),
+        }
+    }
+
+    #[inline(always)]
+    fn run_ops(&mut self, ops: &[Op]) -> Result<(), Fault> {
+        for op in ops {
+            self.next_eip = self.regs.eip.wrapping_add(op.len as u32);
+            (op.run)(self, op)?;
+            self.regs.eip = self.next_eip;
+            self.insns += 1;
+            if self.attention {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Execute one instruction (one iteration of a REP), with debug conditions before and after it
+    /// (SDM vol. 3, 17.3 and 6.9).
+    fn step_carefully(&mut self) {
+        let stop_at = std::mem::replace(&mut self.stop_at, self.insns + 1);
+        if let Err(fault) = self.step_one() {
+            self.raise(fault);
+        }
+        self.stop_at = stop_at;
+    }
+
+    fn step_one(&mut self) -> Result<(), Fault> {
+        self.check_code_breakpoints()?;
+        let single_step = self.regs.flags.has(flags::TF);
+        // RF covers one instruction. A fault pushes it set again; IRET and task switches load it anew.
+        self.regs.flags.put(flags::RF, false);
+        self.run_block()?;
+        if single_step {
+            self.regs.pending_debug |= DR6_BS;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,280 @@
+//! Translation lookaside buffer (SDM vol. 3, 4.10), as *architectural* state.
+//!
+//! An entry is made by a page walk and stays until an architectural invalidation (INVLPG, a load of CR3, a change of
+//! CR0.PG, CR4.PAE/PSE/PGE, a task switch). Capacity is unlimited: there is one possible entry for each of the 2^20
+//! pages, so that whether a stale translation is seen never depends on a replacement accident, and both engines and
+//! every host agree. Entries are part of snapshots and of the state hash.
+//!
+//! In front of the entries sit *fast views*, small direct-mapped tables that answer "RAM, right permitted, nothing to
+//! check" with one compare. They only cache: dropping them at any moment changes nothing but speed.
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+const L1: usize = 1024;
+const FAST: usize = 1024;
+/// A tag that no page-aligned address equals.
+const NO_PAGE: u32 = 1;
+
+/// One cached translation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlbEntry(u64);
+
+impl TlbEntry {
+    const VALID: u64 = 1;
+    const WRITABLE: u64 = 2;
+    const USER: u64 = 4;
+    const DIRTY: u64 = 8;
+    const GLOBAL: u64 = 16;
+    const NO_EXECUTE: u64 = 32;
+    const LARGE: u64 = 64;
+    /// Bookkeeping, not part of the entry: the page is in the list of live pages.
+    const LISTED: u64 = 128;
+    const FRAME: u64 = 0x000F_FFFF_FFFF_F000;
+
+    /// A translation to the 4 KiB frame at physical address `frame`.
+    pub const fn new(frame: u64) -> TlbEntry {
+        TlbEntry(frame & Self::FRAME | Self::VALID)
+    }
+    const fn with(self, bit: u64, on: bool) -> TlbEntry {
+        TlbEntry(if on { self.0 | bit } else { self.0 & !bit })
+    }
+    /// R/W of all levels combined.
+    pub const fn writable(self, on: bool) -> TlbEntry {
+        self.with(Self::WRITABLE, on)
+    }
+    /// U/S of all levels combined.
+    pub const fn user(self, on: bool) -> TlbEntry {
+        self.with(Self::USER, on)
+    }
+    /// The dirty bit in memory is set.
+    pub const fn dirty(self, on: bool) -> TlbEntry {
+        self.with(Self::DIRTY, on)
+    }
+    /// Survives a load of CR3.
+    pub const fn global(self, on: bool) -> TlbEntry {
+        self.with(Self::GLOBAL, on)
+    }
+    /// Instruction fetch is refused.
+    pub const fn no_execute(self, on: bool) -> TlbEntry {
+        self.with(Self::NO_EXECUTE, on)
+    }
+    /// Part of a 2 or 4 MiB page: INVLPG drops the whole large page.
+    pub const fn large(self, on: bool) -> TlbEntry {
+        self.with(Self::LARGE, on)
+    }
+    /// There is a translation.
+    pub const fn is_valid(self) -> bool {
+        self.0 & Self::VALID != 0
+    }
+    /// See [`Self::writable`].
+    pub const fn is_writable(self) -> bool {
+        self.0 & Self::WRITABLE != 0
+    }
+    /// See [`Self::user`].
+    pub const fn is_user(self) -> bool {
+        self.0 & Self::USER != 0
+    }
+    /// See [`Self::dirty`].
+    pub const fn is_dirty(self) -> bool {
+        self.0 & Self::DIRTY != 0
+    }
+    /// See [`Self::global`].
+    pub const fn is_global(self) -> bool {
+        self.0 & Self::GLOBAL != 0
+    }
+    /// See [`Self::no_execute`].
+    pub const fn is_no_execute(self) -> bool {
+        self.0 & Self::NO_EXECUTE != 0
+    }
+    /// See [`Self::large`].
+    pub const fn is_large(self) -> bool {
+        self.0 & Self::LARGE != 0
+    }
+    /// Physical address of the 4 KiB frame.
+    pub const fn frame(self) -> u64 {
+        self.0 & Self::FRAME
+    }
+}
+
+/// Which fast view an access uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum View {
+    /// CPL 0 to 2, and the processor's own accesses to descriptor tables and TSS.
+    Supervisor,
+    /// CPL 3.
+    User,
+    /// Always empty: everything takes the slow path (alignment checks are on).
+    Checked,
+}
+
+/// One line of a fast view. A tag is the linear address of the page, or [`NO_PAGE`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FastEntry {
+    pub read: u32,
+    pub write: u32,
+    pub fetch: u32,
+    /// Added to a linear address in the page, gives the offset in the backing store.
+    pub delta: u32,
+}
+
+const EMPTY: FastEntry = FastEntry { read: NO_PAGE, write: NO_PAGE, fetch: NO_PAGE, delta: 0 };
+
+/// The TLB: architectural entries and the fast views over them.
+pub struct Tlb {
+    entries: Vec<Option<Box<[TlbEntry; L1]>>>,
+    /// Page numbers that may have a valid entry, each once, in the order they were first made.
+    live: Vec<u32>,
+    fast: [Box<[FastEntry; FAST]>; 3],
+    /// Lines in use, per view: what a flush has to clear.
+    used: [Vec<u16>; 2],
+}
+
+impl Default for Tlb {
+    fn default() -> Self {
+        Tlb {
+            entries: vec![None; L1],
+            live: Vec::new(),
+            fast: std::array::from_fn(|_| Box::new([EMPTY; FAST])),
+            used: [Vec::new(), Vec::new()],
+        }
+    }
+}
+
+impl Tlb {
+    /// The entry for the page of `linear`, invalid if there is none.
+    #[inline]
+    pub fn lookup(&self, linear: u32) -> TlbEntry {
+        match &self.entries[(linear >> 22) as usize] {
+            Some(table) => table[(linear >> 12) as usize % L1].with(TlbEntry::LISTED, false),
+            None => TlbEntry::default(),
+        }
+    }
+
+    /// Put `entry` in for the page of `linear`.
+    pub fn insert(&mut self, linear: u32, entry: TlbEntry) {
+        self.drop_fast_page(linear);
+        let table =
+            self.entries[(linear >> 22) as usize].get_or_insert_with(|| Box::new([TlbEntry::default(); L1]));
+        let slot = &mut table[(linear >> 12) as usize % L1];
+        if slot.0 & TlbEntry::LISTED == 0 {
+            self.live.push(linear >> 12);
+        }
+        *slot = entry.with(TlbEntry::LISTED, true);
+    }
+
+    /// INVLPG: forget the page of `linear`, or the whole large page if it is part of one.
+    pub fn invalidate_page(&mut self, linear: u32, large_page_size: u32) {
+        let entry = self.lookup(linear);
+        if !entry.is_valid() {
+            return;
+        }
+        if entry.is_large() {
+            let mask = !(large_page_size - 1);
+            self.retain(|page, e| !e.is_large() || (page << 12) & mask != linear & mask);
+        } else if let Some(table) = &mut self.entries[(linear >> 22) as usize] {
+            // It stays listed: the list is tidied by the next flush.
+            table[(linear >> 12) as usize % L1] = TlbEntry(TlbEntry::LISTED);
+            self.drop_fast_page(linear);
+        }
+    }
+
+    /// Forget everything (true) or everything not global (false).
+    pub fn flush(&mut self, global_too: bool) {
+        if global_too {
+            self.retain(|_, _| false);
+        } else {
+            self.retain(|_, e| e.is_global());
+        }
+    }
+
+    fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) {
+        let entries = &mut self.entries;
+        self.live.retain(|&page| {
+            let Some(table) = &mut entries[page as usize / L1] else { return false };
+            let slot = &mut table[page as usize % L1];
+            let kept = slot.is_valid() && keep(page, *slot);
+            if !kept {
+                *slot = TlbEntry::default();
+            }
+            kept
+        });
+        self.drop_fast();
+    }
+
+    /// The fast line for `linear` in `view`.
+    #[inline(always)]
+    pub(crate) fn fast(&self, view: View, linear: u32) -> &FastEntry {
+        &self.fast[view as usize][(linear >> 12) as usize % FAST]
+    }
+
+    /// Make accesses of the given kinds to the page of `linear` fast; `offset` is the page's place in RAM.
+    pub(crate) fn fill_fast(
+        &mut self,
+        view: View,
+        linear: u32,
+        offset: u32,
+        [read, write, fetch]: [bool; 3],
+    ) {
+        if view == View::Checked {
+            return;
+        }
+        let page = linear & !0xFFF;
+        let index = (linear >> 12) as usize % FAST;
+        let tag = |on: bool| if on { page } else { NO_PAGE };
+        self.fast[view as usize][index] = FastEntry {
+            read: tag(read),
+            write: tag(write),
+            fetch: tag(fetch),
+            delta: (offset & !0xFFF).wrapping_sub(page),
+        };
+        self.used[view as usize].push(index as u16);
+    }
+
+    /// Forget every fast line: after a change of CR0.WP, A20, the memory map, breakpoints.
+    pub fn drop_fast(&mut self) {
+        for (view, used) in self.fast.iter_mut().zip(&mut self.used) {
+            for index in used.drain(..) {
+                view[index as usize] = EMPTY;
+            }
+        }
+    }
+
+    /// Forget that writes are fast: after dirty bits were collected or a page got its first decoded code.
+    pub(crate) fn drop_fast_writes(&mut self) {
+        for (view, used) in self.fast.iter_mut().zip(&self.used) {
+            for &index in used {
+                view[index as usize].write = NO_PAGE;
+            }
+        }
+    }
+
+    fn drop_fast_page(&mut self, linear: u32) {
+        for view in &mut self.fast[..2] {
+            view[(linear >> 12) as usize % FAST] = EMPTY;
+        }
+    }
+
+    /// Valid entries as (page number, entry), ascending by page.
+    pub fn entries(&self) -> Vec<(u32, TlbEntry)> {
+        let mut pages = self.live.clone();
+        pages.sort_unstable();
+        pages.into_iter().map(|page| (page, self.lookup(page << 12))).filter(|(_, e)| e.is_valid()).collect()
+    }
+}
+
+impl Serialize for Tlb {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        self.entries().serialize(s)
+    }
+}
+
+impl<'de> Deserialize<'de> for Tlb {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Tlb, D::Error> {
+        let mut tlb = Tlb::default();
+        for (page, entry) in Vec::<(u32, TlbEntry)>::deserialize(d)? {
+            tlb.insert(page << 12, entry);
+        }
+        Ok(tlb)
+    }
+}

@@ -1,0 +1,91 @@
+//! Debug registers and single stepping (SDM vol. 3, 17.2 and 17.3).
+
+use crate::Cpu;
+use crate::fault::Fault;
+use crate::mmu::Access;
+use crate::regs::cr4;
+
+/// DR6.BS: single step.
+pub(crate) const DR6_BS: u32 = 1 << 14;
+
+/// One of the four breakpoints, decoded from DR7.
+#[derive(Clone, Copy)]
+struct Breakpoint {
+    address: u32,
+    enabled: bool,
+    /// 0 execute, 1 write, 2 I/O (with CR4.DE), 3 read or write.
+    kind: u32,
+    len: u32,
+}
+
+impl Cpu {
+    fn breakpoint(&self, n: usize) -> Breakpoint {
+        let dr7 = self.regs.dr7;
+        let len = [1, 2, 8, 4][(dr7 >> (18 + 4 * n) & 3) as usize];
+        Breakpoint {
+            address: self.regs.dr[n] & !(len - 1),
+            enabled: dr7 >> (2 * n) & 3 != 0,
+            kind: dr7 >> (16 + 4 * n) & 3,
+            len,
+        }
+    }
+
+    /// Note which data breakpoints an access of `size` bytes at `linear` hits.
+    pub(crate) fn match_data_breakpoints(&mut self, linear: u32, size: u32, access: Access) {
+        for n in 0..4 {
+            let b = self.breakpoint(n);
+            let overlaps = linear.wrapping_sub(b.address) < b.len || b.address.wrapping_sub(linear) < size;
+            if overlaps && (b.kind == 3 || b.kind == 1 && access == Access::Write) {
+                self.regs.pending_debug |= 1 << n;
+            }
+        }
+        if (0..4).all(|n| !self.breakpoint(n).enabled || self.regs.pending_debug >> n & 1 == 0) {
+            self.regs.pending_debug &= !0xF;
+        }
+    }
+
+    /// Whether some enabled data breakpoint lies in the page of `linear`, so that its accesses must not be fast.
+    pub(crate) fn watches_page(&self, linear: u32) -> bool {
+        (0..4).map(|n| self.breakpoint(n)).any(|b| {
+            let same = |a: u32| a >> 12 == linear >> 12;
+            b.enabled && b.kind & 1 != 0 && (same(b.address) || same(b.address.wrapping_add(b.len - 1)))
+        })
+    }
+
+    /// Instruction breakpoints: a fault before the instruction, unless RF is set.
+    pub(crate) fn check_code_breakpoints(&mut self) -> Result<(), Fault> {
+        if self.regs.dr7 & 0xFF == 0 || self.regs.flags.has(crate::flags::RF) {
+            return Ok(());
+        }
+        let linear = self.regs.cs().base.wrapping_add(self.regs.eip);
+        let mut hits = 0;
+        let mut enabled = false;
+        for n in 0..4 {
+            let b = self.breakpoint(n);
+            if b.kind == 0 && self.regs.dr[n] == linear {
+                hits |= 1 << n;
+                enabled |= b.enabled;
+            }
+        }
+        if enabled {
+            self.regs.dr6 |= hits;
+            return Err(Fault::DB);
+        }
+        Ok(())
+    }
+
+    /// I/O breakpoints exist only with CR4.DE.
+    pub(crate) fn match_io_breakpoints(&mut self, port: u16, size: u32) {
+        if self.regs.cr4 & cr4::DE == 0 {
+            return;
+        }
+        for n in 0..4 {
+            let b = self.breakpoint(n);
+            let port = port as u32;
+            let overlaps = port.wrapping_sub(b.address) < b.len || b.address.wrapping_sub(port) < size;
+            if b.enabled && b.kind == 2 && overlaps {
+                self.regs.pending_debug |= 1 << n;
+            }
+        }
+    }
+}
