@@ -20,9 +20,10 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[alu::bind];
 
 /// The handler for `insn`, and whether control may not simply fall through after it.
 pub(crate) fn bind(insn: &Instruction) -> (Handler, bool) {
-    let handler = FAMILIES.iter().find_map(|family| family(insn)).unwrap_or(undefined);
-    let ends_block = handler == undefined as Handler || insn.flow_control() != FlowControl::Next;
-    (handler, ends_block)
+    match FAMILIES.iter().find_map(|family| family(insn)) {
+        Some(handler) => (handler, insn.flow_control() != FlowControl::Next),
+        None => (undefined, true),
+    }
 }
 
 /// #UD.
