@@ -27,6 +27,8 @@ mod mutant;
 pub mod regs;
 pub mod seg;
 mod system;
+#[cfg(test)]
+mod testing;
 pub mod word;
 
 pub use crate::cpu::{Counters, Cpu};

@@ -139,3 +139,65 @@ impl Cpu {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::regs::gpr::{EAX, EBX};
+    use crate::testing::{CODE, flat};
+
+    /// inc eax, a hundred times.
+    fn hundred_incs() -> Cpu {
+        flat(&[0x40; 100])
+    }
+
+    #[test]
+    fn stops_at_the_exact_count_however_it_is_cut() {
+        let mut whole = hundred_incs();
+        assert_eq!(whole.run(90), Exit::Limit);
+        let mut cut = hundred_incs();
+        for limit in [1, 2, 47, 48, 49, 90] {
+            assert_eq!(cut.run(limit), Exit::Limit);
+            assert_eq!((cut.insns(), cut.regs.gpr[EAX] as u64), (limit, limit));
+        }
+        assert_eq!(cut.regs, whole.regs);
+    }
+
+    #[test]
+    fn the_deadline_is_virtual_time() {
+        let mut cpu = hundred_incs();
+        cpu.set_clocks(0, 1000);
+        cpu.lines.deadline = 1017;
+        assert_eq!(cpu.run(u64::MAX), Exit::Deadline);
+        assert_eq!((cpu.insns(), cpu.vtime()), (17, 1017));
+    }
+
+    #[test]
+    fn a_store_into_the_next_instruction_takes_effect() {
+        // add byte [next], 8 turns the following "inc eax" (40) into "dec eax" (48); then "inc ebx".
+        let next = CODE + 7;
+        let mut code = vec![0x80, 0x05];
+        code.extend(next.to_le_bytes());
+        code.extend([0x08, 0x40, 0x43]);
+        let mut cpu = flat(&code);
+        cpu.regs.gpr[EAX] = 5;
+        assert_eq!(cpu.run(3), Exit::Limit);
+        assert_eq!((cpu.regs.gpr[EAX], cpu.regs.gpr[EBX]), (4, 1));
+    }
+
+    #[test]
+    fn data_beside_code_in_one_page_does_not_disturb_it() {
+        // add byte [CODE + 0x800], 1; inc eax; jmp is not needed: run the pair twice by resetting EIP.
+        let mut code = vec![0x80, 0x05];
+        code.extend((CODE + 0x800).to_le_bytes());
+        code.extend([0x01, 0x40]);
+        let mut cpu = flat(&code);
+        for _ in 0..3 {
+            cpu.regs.eip = CODE;
+            let limit = cpu.insns() + 2;
+            assert_eq!(cpu.run(limit), Exit::Limit);
+        }
+        assert_eq!(cpu.mem.page(1).map(|p| p[0x800]), Some(3));
+        assert_eq!(cpu.counters.blocks_decoded, 1);
+    }
+}
