@@ -1,0 +1,66 @@
+//! Boot protocols: how an image gets into memory and what the processor looks like at its first instruction.
+//!
+//! Each protocol is a file. They share where things may be put ([`Placement`]) and how ELF files are read ([`elf`]).
+//! Every image is untrusted: whatever is in it ends in a loaded machine or a [`BootError`] of one line.
+
+pub mod elf;
+pub mod multiboot;
+mod placement;
+
+pub use multiboot::Multiboot;
+pub use placement::Placement;
+
+/// An image cannot be booted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BootError {
+    /// None of the protocols knows it.
+    #[error("not a multiboot kernel: no valid multiboot header in the first 8 KiB")]
+    NoHeader,
+    /// The header asks for something a boot loader may not ignore.
+    #[error("the multiboot header requires features this loader does not have (flags {0:#010x})")]
+    UnknownFlags(u32),
+    /// The file is not the ELF it claims to be.
+    #[error("bad ELF file: {0}")]
+    Elf(String),
+    /// An ELF for another machine.
+    #[error("the ELF file is for machine type {0}, not for 32-bit x86")]
+    WrongMachine(u16),
+    /// Addresses in the header contradict each other or the file.
+    #[error("bad multiboot header: {0}")]
+    Header(&'static str),
+    /// Something is to be loaded where there is no RAM.
+    #[error("{what} at {start:#x}..{end:#x} is not in usable RAM ({ram_mib} MiB)")]
+    OutsideRam {
+        /// Which part of the image.
+        what: &'static str,
+        /// First byte.
+        start: u64,
+        /// Byte after the last.
+        end: u64,
+        /// Size of RAM.
+        ram_mib: u64,
+    },
+    /// Two things are to be loaded at the same place.
+    #[error("{what} at {start:#x}..{end:#x} overlaps another part of the image")]
+    Overlap {
+        /// Which part of the image.
+        what: &'static str,
+        /// First byte.
+        start: u64,
+        /// Byte after the last.
+        end: u64,
+    },
+    /// RAM is full.
+    #[error("{what} ({len} bytes) does not fit in what is left of {ram_mib} MiB of RAM")]
+    NoRoom {
+        /// What does not fit.
+        what: String,
+        /// Its size.
+        len: u64,
+        /// Size of RAM.
+        ram_mib: u64,
+    },
+    /// The entry point is not in what was loaded.
+    #[error("the entry point {0:#x} is outside the loaded image")]
+    Entry(u64),
+}

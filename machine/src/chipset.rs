@@ -1,0 +1,351 @@
+//! The chipset: which part answers at which port, and the wires between parts and processor.
+//!
+//! Invariants:
+//! * After every call `lines.intr` is the interrupt controller's output and `lines.deadline` the next event's time.
+//! * Byte-wide parts see a wide access as bytes at ascending ports, as an ISA bridge splits it.
+
+use crate::devices::i8042::I8042;
+use crate::devices::i8254::I8254;
+use crate::devices::i8259::PicPair;
+use crate::devices::mc146818::Mc146818;
+use crate::devices::pci::PciBus;
+use crate::devices::piix4_pm::PowerManagement;
+use crate::devices::system_control::SystemControl;
+use crate::devices::uart16550::Uart16550;
+use crate::devices::{Board, i440fx, piix3, piix4_pm};
+use crate::events::{Event, EventQueue};
+use crate::inputs::Input;
+use crate::outputs::{OutputPort, Outputs};
+use cpu::bus::{Bus, BusContext, Lines, StopRequest, Width};
+use serde::{Deserialize, Serialize};
+use std::any::Any;
+
+/// Everything on the board that has state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Devices {
+    /// Interrupt controllers.
+    pub pic: PicPair,
+    /// Future events.
+    pub events: EventQueue,
+    /// Interval timer.
+    pub pit: I8254,
+    /// Real-time clock and CMOS memory.
+    pub rtc: Mc146818,
+    /// COM1 and COM2.
+    pub uarts: [Uart16550; 2],
+    /// Keyboard controller.
+    pub keyboard: I8042,
+    /// Ports 0x61, 0x92, 0xCF9 and the NMI mask.
+    pub control: SystemControl,
+    /// PCI bus 0.
+    pub pci: PciBus,
+    /// ACPI registers.
+    pub power: PowerManagement,
+    /// Port 0x80, which firmware writes progress codes to and kernels use as a delay.
+    pub checkpoint: u8,
+}
+
+impl Devices {
+    /// The board after power-up, with a clock showing `unix_seconds` at virtual time 0 and `ram` bytes of memory.
+    pub fn new(unix_seconds: i64, ram: u64) -> Devices {
+        let mut pci = PciBus::default();
+        pci.plug(i440fx::PLACE, i440fx::config_space());
+        pci.plug(piix3::PLACE, piix3::config_space());
+        pci.plug(piix4_pm::PLACE, piix4_pm::config_space());
+        Devices {
+            pic: PicPair::default(),
+            events: EventQueue::default(),
+            pit: I8254::new(),
+            rtc: Mc146818::new(unix_seconds, ram),
+            uarts: [Uart16550::new(0), Uart16550::new(1)],
+            keyboard: I8042::default(),
+            control: SystemControl::default(),
+            pci,
+            power: PowerManagement::default(),
+            checkpoint: 0,
+        }
+    }
+
+    /// RESET: as after power-up, but the battery-backed clock runs on and the peers' unsent bytes stay.
+    pub(crate) fn reset(&mut self) {
+        let fresh = Devices::new(0, 0);
+        let mut rtc = self.rtc.clone();
+        rtc.reset();
+        let mut uarts = fresh.uarts.clone();
+        for (new, old) in uarts.iter_mut().zip(&mut self.uarts) {
+            new.inherit_wire(old);
+        }
+        *self = Devices { rtc, uarts, ..fresh };
+    }
+}
+
+/// The [`Bus`] of the machine.
+pub struct Chipset {
+    /// The parts.
+    pub devices: Devices,
+    /// What they said to the outside.
+    pub outputs: Outputs,
+    /// End of the current run in virtual time: a bound on the deadline that is no state of the machine.
+    pub(crate) horizon: u64,
+}
+
+/// Split the borrow of a chipset: the board a device is lent, and the devices by name.
+macro_rules! with_board {
+    ($self:ident, $cx:ident, |$board:ident, $($device:ident),*| $body:expr) => {{
+        let Devices { pic, events, $($device,)* .. } = &mut $self.devices;
+        let $board = &mut Board { now: $cx.vtime, pic, events, outputs: &mut $self.outputs, lines: $cx.lines };
+        $body
+    }};
+}
+
+impl Chipset {
+    /// A chipset around `devices`.
+    pub fn new(devices: Devices) -> Chipset {
+        Chipset { devices, outputs: Outputs::default(), horizon: u64::MAX }
+    }
+
+    /// Bring the processor's pins up to date with the parts.
+    pub(crate) fn update_lines(&self, lines: &mut Lines) {
+        lines.intr = self.devices.pic.intr();
+        lines.deadline =
+            if self.outputs.has_seen() { 0 } else { self.devices.events.next_time().min(self.horizon) };
+    }
+
+    /// Let every event happen that is due.
+    pub(crate) fn fire_due(&mut self, cx: &mut BusContext<'_>) {
+        while let Some(event) = self.devices.events.pop_due(cx.vtime) {
+            with_board!(self, cx, |board, pit, rtc, uarts, power| match event {
+                Event::PitOutput => pit.on_event(board),
+                Event::Rtc => rtc.on_event(board),
+                Event::UartReceive(n) => uarts[usize::from(n & 1)].on_receive(board),
+                Event::UartTimeout(n) => uarts[usize::from(n & 1)].on_timeout(board),
+                Event::PmTimer => power.on_event(board),
+            });
+        }
+        self.update_lines(cx.lines);
+    }
+
+    /// Hand something from outside to the part it is for.
+    pub(crate) fn deliver(&mut self, cx: &mut BusContext<'_>, input: &Input) {
+        with_board!(self, cx, |board, uarts, keyboard, control| match input {
+            Input::Com1(bytes) => uarts[0].receive(board, bytes),
+            Input::Com2(bytes) => uarts[1].receive(board, bytes),
+            Input::Keys(scan_codes) => keyboard.press(board, scan_codes),
+            Input::Nmi => control.raise_nmi(board),
+        });
+        self.update_lines(cx.lines);
+    }
+
+    /// Whether some event that is pending could interrupt the processor, were it to happen now.
+    pub(crate) fn can_wake(&self) -> bool {
+        self.devices.events.iter().any(|event| self.devices.pic.would_interrupt(event.irq()))
+    }
+
+    fn read_byte(&mut self, cx: &mut BusContext<'_>, port: u16) -> u8 {
+        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, checkpoint| match port {
+            0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.read(port),
+            0x40..=0x43 => pit.read(board, port - 0x40),
+            0x60 => keyboard.read_data(board),
+            0x61 => control.read_port61(board, pit),
+            0x64 => keyboard.read_status(),
+            0x71 => rtc.read(board),
+            0x80 => *checkpoint,
+            0x92 => control.read_port92(board),
+            // Says that somebody listens there.
+            0xE9 => 0xE9,
+            0x2F8..=0x2FF => uarts[1].read(board, port - 0x2F8),
+            0x3F8..=0x3FF => uarts[0].read(board, port - 0x3F8),
+            0xCF9 => control.read_reset_control(),
+            _ => 0xFF,
+        })
+    }
+
+    fn write_byte(&mut self, cx: &mut BusContext<'_>, port: u16, value: u8) {
+        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, checkpoint| match port {
+            0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.write(port, value),
+            0x40..=0x43 => pit.write(board, port - 0x40, value),
+            0x60 => keyboard.write_data(board, value),
+            0x61 => control.write_port61(board, pit, value),
+            0x64 => keyboard.write_command(board, value),
+            0x70 => {
+                control.mask_nmi(board, value & 0x80 != 0);
+                rtc.select(value);
+            }
+            0x71 => rtc.write(board, value),
+            0x80 => *checkpoint = value,
+            0x92 => control.write_port92(board, value),
+            0xE9 => board.outputs.emit(OutputPort::DebugConsole, &[value]),
+            0x190 => board.outputs.emit(OutputPort::Post, &[value]),
+            0x2F8..=0x2FF => uarts[1].write(board, port - 0x2F8, value),
+            0x3F8..=0x3FF => uarts[0].write(board, port - 0x3F8, value),
+            0xCF9 => control.write_reset_control(board, value),
+            _ => {}
+        });
+    }
+}
+
+impl Bus for Chipset {
+    fn port_read(&mut self, cx: &mut BusContext<'_>, port: u16, width: Width) -> u32 {
+        let value = match (port, width) {
+            (0xCF8, Width::Dword) => self.devices.pci.read_address(),
+            (0xCFC..=0xCFF, _) => self.devices.pci.read_data(port - 0xCFC, width),
+            _ => match piix4_pm::decode(&self.devices.pci, port) {
+                Some(offset) => with_board!(self, cx, |board, power| power.read(board, offset, width)),
+                None => (0..width.bytes() as u16)
+                    .map(|n| u32::from(self.read_byte(cx, port.wrapping_add(n))) << (8 * n))
+                    .fold(0, |value, byte| value | byte),
+            },
+        };
+        self.update_lines(cx.lines);
+        value
+    }
+
+    fn port_write(&mut self, cx: &mut BusContext<'_>, port: u16, width: Width, value: u32) {
+        match (port, width) {
+            (0xCF8, Width::Dword) => self.devices.pci.write_address(value),
+            (0xCFC..=0xCFF, _) => self.devices.pci.write_data(port - 0xCFC, width, value),
+            // Debug exit: the whole value counts.
+            (0xF4, _) => cx.lines.request_stop(StopRequest::DebugExit(value & width.ones())),
+            _ => match piix4_pm::decode(&self.devices.pci, port) {
+                Some(offset) => {
+                    with_board!(self, cx, |board, power| power.write(board, offset, width, value));
+                }
+                None => {
+                    (0u16..).zip(value.to_le_bytes()).take(width.bytes() as usize).for_each(|(n, byte)| {
+                        self.write_byte(cx, port.wrapping_add(n), byte);
+                    })
+                }
+            },
+        }
+        self.update_lines(cx.lines);
+    }
+
+    fn mmio_read(&mut self, _: &mut BusContext<'_>, _: u64, width: Width) -> u32 {
+        width.ones()
+    }
+
+    fn mmio_write(&mut self, _: &mut BusContext<'_>, _: u64, _: Width, _: u32) {}
+
+    fn acknowledge_interrupt(&mut self, cx: &mut BusContext<'_>) -> u8 {
+        let vector = self.devices.pic.acknowledge();
+        self.update_lines(cx.lines);
+        vector
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpu::mem::{PhysMem, Ram};
+    use proptest::prelude::*;
+
+    struct Rig {
+        chipset: Chipset,
+        mem: PhysMem,
+        lines: Lines,
+        now: u64,
+    }
+
+    impl Rig {
+        fn new() -> Rig {
+            let chipset = Chipset::new(Devices::new(0, 1 << 20));
+            Rig { chipset, mem: PhysMem::new(Ram::zeroed(1 << 20)), lines: Lines::default(), now: 0 }
+        }
+
+        fn with<R>(&mut self, f: impl FnOnce(&mut Chipset, &mut BusContext<'_>) -> R) -> R {
+            let lines = &mut self.lines;
+            f(&mut self.chipset, &mut BusContext { mem: &mut self.mem, lines, insns: 0, vtime: self.now })
+        }
+
+        fn get(&mut self, port: u16, width: Width) -> u32 {
+            self.with(|chipset, cx| chipset.port_read(cx, port, width))
+        }
+
+        fn put(&mut self, port: u16, width: Width, value: u32) {
+            self.with(|chipset, cx| chipset.port_write(cx, port, width, value));
+        }
+    }
+
+    #[test]
+    fn absent_ports_read_as_ones() {
+        let mut rig = Rig::new();
+        assert_eq!(rig.get(0x1234, Width::Dword), 0xFFFF_FFFF);
+        assert_eq!(rig.get(0xFFFF, Width::Word), 0xFFFF);
+        assert_eq!(rig.get(0xE9, Width::Byte), 0xE9);
+    }
+
+    #[test]
+    fn debug_exit_takes_the_whole_value() {
+        for (width, value) in [(Width::Byte, 0x78), (Width::Word, 0x5678), (Width::Dword, 0x1234_5678)] {
+            let mut rig = Rig::new();
+            rig.put(0xF4, width, 0x1234_5678);
+            assert_eq!(rig.lines.stop, Some(StopRequest::DebugExit(value)));
+        }
+    }
+
+    #[test]
+    fn power_off_as_a_kernel_finds_it() {
+        let mut rig = Rig::new();
+        let functions: Vec<u32> = (0..256)
+            .map(|devfn| {
+                rig.put(0xCF8, Width::Dword, 0x8000_0000 | devfn << 8);
+                rig.get(0xCFC, Width::Dword)
+            })
+            .filter(|&id| id != 0xFFFF_FFFF)
+            .collect();
+        assert_eq!(functions, [0x1237_8086, 0x7000_8086, 0x7113_8086]);
+        rig.put(0xCF8, Width::Dword, 0x8000_0B40);
+        rig.put(0xCFC, Width::Dword, 0x600);
+        rig.put(0xCF8, Width::Dword, 0x8000_0B80);
+        rig.put(0xCFC, Width::Byte, 1);
+        rig.put(0x604, Width::Word, 0x2000);
+        assert_eq!(rig.lines.stop, Some(StopRequest::PowerOff));
+    }
+
+    #[test]
+    fn the_timer_interrupts_through_the_controller() {
+        let mut rig = Rig::new();
+        for (port, value) in [(0x20, 0x11), (0x21, 0x20), (0x21, 4), (0x21, 1), (0x21, 0)] {
+            rig.put(port, Width::Byte, value);
+        }
+        assert_eq!(rig.lines.deadline, u64::MAX);
+        for (port, value) in [(0x43, 0x30), (0x40, 100), (0x40, 0)] {
+            rig.put(port, Width::Byte, value);
+        }
+        rig.now = rig.lines.deadline;
+        assert!(rig.now < 90_000 && !rig.lines.intr);
+        rig.with(Chipset::fire_due);
+        assert!(rig.lines.intr);
+        assert_eq!(rig.with(|chipset, cx| chipset.acknowledge_interrupt(cx)), 0x20);
+        assert!(!rig.lines.intr);
+        assert_eq!(rig.lines.deadline, u64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn any_port_traffic_is_survived(
+            ops in prop::collection::vec((any::<bool>(), any::<u16>(), 0usize..3, any::<u32>(), 0u64..1_000_000), 1..300)
+        ) {
+            let mut rig = Rig::new();
+            for (write, port, width, value, wait) in ops {
+                let width = [Width::Byte, Width::Word, Width::Dword][width];
+                let port = if port & 0x8000 != 0 { port & 0xFFF } else { port };
+                if write { rig.put(port, width, value) } else { rig.get(port, width); }
+                rig.now += wait;
+                rig.with(Chipset::fire_due);
+                prop_assert!(rig.lines.deadline > rig.now);
+                if rig.lines.intr {
+                    rig.with(|chipset, cx| chipset.acknowledge_interrupt(cx));
+                }
+            }
+        }
+    }
+}

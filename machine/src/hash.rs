@@ -1,0 +1,42 @@
+//! The hash of RAM: an order-independent combination of page hashes, kept up from dirty pages.
+//!
+//! A page contributes the hash of its number and bytes, and nothing if it is all zero; contributions are added
+//! modulo 2^64. So a page that did not change costs nothing, and fresh RAM hashes to 0.
+
+use cpu::mem::PhysMem;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
+
+/// Page hashes and their sum.
+#[derive(Default)]
+pub(crate) struct RamHash {
+    pages: Vec<u64>,
+    sum: u64,
+}
+
+impl RamHash {
+    /// Take `dirty` pages of `mem` into account; the first call must name every page.
+    pub fn update(&mut self, mem: &PhysMem, dirty: &[u32]) -> u64 {
+        self.pages.resize(mem.page_count(), 0);
+        for &page in dirty {
+            let Some(slot) = self.pages.get_mut(page as usize) else { continue };
+            let new = mem.page(page as usize).map_or(0, |bytes| page_hash(page, bytes));
+            self.sum = self.sum.wrapping_sub(std::mem::replace(slot, new)).wrapping_add(new);
+        }
+        self.sum
+    }
+}
+
+fn page_hash(page: u32, bytes: &[u8]) -> u64 {
+    if is_zero(bytes) { 0 } else { xxh3_64_with_seed(bytes, u64::from(page)) }
+}
+
+/// Whether all bytes are zero, eight at a time.
+pub(crate) fn is_zero(bytes: &[u8]) -> bool {
+    let (words, rest) = bytes.as_chunks::<8>();
+    words.iter().all(|w| u64::from_ne_bytes(*w) == 0) && rest.iter().all(|b| *b == 0)
+}
+
+/// The state hash from the walk over everything else and the hash of RAM.
+pub(crate) fn combine(walk: &[u8], ram: u64) -> u64 {
+    xxh3_64_with_seed(walk, xxh3_64(&ram.to_le_bytes()))
+}

@@ -1,0 +1,30 @@
+//! The PC around the processor: memory, devices, virtual time, inputs, snapshots, boot protocols.
+//!
+//! [`Machine`] is a plain value: no globals, no threads, no clock, no I/O; many can live in one process, and the same
+//! inputs at the same counts always give the same run. The only thing asked of the operating system is one block of
+//! memory ([`ram`]).
+//!
+//! Reading order: [`machine`] (the run loop), [`chipset`] (what answers at which port), [`devices`], [`events`] and
+//! [`inputs`] (what will happen, what comes from outside), [`state`] (snapshot and hash), [`boot`].
+//!
+//! Principles
+//! 1. Time is virtual ([`time`]). Everything that happens later is in one queue; everything that comes from outside
+//!    passes one entrance and is stamped.
+//! 2. All state is in one serialisable walk; what is not in the walk has no influence on the guest.
+//! 3. Where the run is cut into slices never changes what the guest sees.
+
+pub mod boot;
+pub mod chipset;
+pub mod devices;
+pub mod events;
+mod hash;
+pub mod inputs;
+pub mod machine;
+pub mod memory_map;
+pub mod outputs;
+pub mod ram;
+pub mod state;
+pub mod time;
+
+pub use machine::{Config, ConfigError, Machine, MachineExit, Stats, Until};
+pub use state::Snapshot;

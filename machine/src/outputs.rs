@@ -1,0 +1,55 @@
+//! What the machine says to the outside: bytes collected per port until the owner takes them.
+//!
+//! The machine does no I/O itself. Outputs are a consequence of the guest's execution and no part of its state:
+//! they are neither hashed nor saved.
+
+/// A place where bytes leave the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutputPort {
+    /// First serial port.
+    Com1,
+    /// Second serial port.
+    Com2,
+    /// Debug console, port 0xE9.
+    DebugConsole,
+    /// Power-on self-test codes, port 0x190.
+    Post,
+}
+
+const PORTS: usize = 4;
+
+/// Bytes waiting for the owner of the machine.
+#[derive(Clone, Debug, Default)]
+pub struct Outputs {
+    bytes: [Vec<u8>; PORTS],
+    watched: [bool; PORTS],
+    seen: bool,
+}
+
+impl Outputs {
+    /// Append bytes to what `port` has said.
+    pub fn emit(&mut self, port: OutputPort, bytes: &[u8]) {
+        self.bytes[port as usize].extend_from_slice(bytes);
+        self.seen |= self.watched[port as usize];
+    }
+
+    /// Take everything `port` has said since the last call.
+    pub fn take(&mut self, port: OutputPort) -> Vec<u8> {
+        std::mem::take(&mut self.bytes[port as usize])
+    }
+
+    /// Make the machine stop right after the instruction that emits something at `port`, or no longer.
+    pub fn watch(&mut self, port: OutputPort, on: bool) {
+        self.watched[port as usize] = on;
+    }
+
+    /// Whether a watched port has spoken and nobody has been told yet.
+    pub(crate) fn has_seen(&self) -> bool {
+        self.seen
+    }
+
+    /// Like [`Self::has_seen`], and forget it.
+    pub(crate) fn take_seen(&mut self) -> bool {
+        std::mem::take(&mut self.seen)
+    }
+}

@@ -1,0 +1,171 @@
+//! The walk covers everything, and restoring brings everything back.
+
+use super::*;
+use crate::inputs::{Input, Stamp};
+use crate::machine::Config;
+use cpu::bus::{Bus, BusContext, Width};
+use cpu::mmu::TlbEntry;
+use proptest::prelude::*;
+
+fn machine() -> Machine {
+    Machine::new(Config { ram: 2 << 20, rtc: 1_000_000_000 }).unwrap()
+}
+
+fn write(machine: &mut Machine, addr: u64, bytes: &[u8]) {
+    assert!(machine.with_chipset(|_, cx| cx.mem.write_bytes(addr, bytes)));
+}
+
+fn port(machine: &mut Machine, port: u16, value: u32) {
+    machine.with_chipset(|chipset, cx| chipset.port_write(cx, port, Width::Byte, value));
+}
+
+fn lines(f: fn(&mut Lines)) -> impl Fn(&mut Machine) {
+    move |machine| machine.with_chipset(|_, cx: &mut BusContext<'_>| f(cx.lines))
+}
+
+fn input(input: Input) -> impl Fn(&mut Machine) {
+    move |machine| machine.with_chipset(|chipset, cx| chipset.deliver(cx, &input))
+}
+
+type Flip = Box<dyn Fn(&mut Machine)>;
+type RegisterFlip = fn(&mut Registers);
+
+/// Changes of one thing each, somewhere in the machine.
+fn flips() -> Vec<(&'static str, Flip)> {
+    let mut flips: Vec<(&'static str, Flip)> = vec![
+        ("ram", Box::new(|m| write(m, 0x10_0123, &[1]))),
+        ("ram elsewhere", Box::new(|m| write(m, 0x11_0123, &[1]))),
+        ("insns", Box::new(|m| m.cpu.set_clocks(1, 0))),
+        ("idle", Box::new(|m| m.cpu.set_clocks(0, 1))),
+        ("tlb", Box::new(|m| m.cpu.tlb.insert(0x1000, TlbEntry::new(0x2000)))),
+        ("intr", Box::new(lines(|l| l.intr = true))),
+        ("nmi", Box::new(lines(|l| l.nmi = true))),
+        ("a20", Box::new(lines(|l| l.a20 = false))),
+        ("com1 wire", Box::new(input(Input::Com1(b"x".to_vec())))),
+        ("com2 wire", Box::new(input(Input::Com2(b"x".to_vec())))),
+        ("keyboard", Box::new(input(Input::Keys(vec![1])))),
+        ("rtc base", Box::new(|m| *m = Machine::new(Config { ram: 2 << 20, rtc: 1 }).unwrap())),
+        ("ram size", Box::new(|m| *m = Machine::new(Config { ram: 3 << 20, rtc: 1_000_000_000 }).unwrap())),
+    ];
+    let regs: [(&'static str, RegisterFlip); 20] = [
+        ("eax", |r| r.gpr[0] ^= 1),
+        ("eip", |r| r.eip ^= 1),
+        ("eflags", |r| r.flags.put(cpu::flags::NT, true)),
+        ("hidden base", |r| r.seg[3].base ^= 1),
+        ("hidden limit", |r| r.seg[3].limit ^= 1),
+        ("ldtr", |r| r.ldtr.selector ^= 8),
+        ("tr", |r| r.tr.attr ^= 0x200),
+        ("gdtr", |r| r.gdtr.limit ^= 1),
+        ("idtr", |r| r.idtr.base ^= 1),
+        ("cpl", |r| r.cpl ^= 3),
+        ("cr0", |r| r.cr0 ^= 8),
+        ("cr2", |r| r.cr2 ^= 1),
+        ("cr3", |r| r.cr3 ^= 0x1000),
+        ("cr4", |r| r.cr4 ^= 1),
+        ("dr7", |r| r.dr7 ^= 1),
+        ("pdpte", |r| r.pdpte[3] ^= 1),
+        ("efer", |r| r.msr.efer ^= 1 << 11),
+        ("pending debug", |r| r.pending_debug ^= 1),
+        ("sti shadow", |r| r.sti_shadow ^= 1),
+        ("nmi blocked", |r| r.nmi_blocked ^= true),
+    ];
+    for (name, flip) in regs {
+        flips.push((name, Box::new(move |m: &mut Machine| flip(&mut m.cpu.regs))));
+    }
+    let ports: [(&'static str, u16, u32); 14] = [
+        ("master mask", 0x21, 0x55),
+        ("slave mask", 0xA1, 0x55),
+        ("edge/level", 0x4D0, 0x08),
+        ("timer mode", 0x43, 0x34),
+        ("timer half count", 0x40, 0x12),
+        ("speaker", 0x61, 0x02),
+        ("keyboard command", 0x64, 0xD1),
+        ("rtc index", 0x70, 0x05),
+        ("nmi mask", 0x70, 0x80),
+        ("rtc memory", 0x71, 0x33),
+        ("uart scratch", 0x3FF, 0x12),
+        ("uart enable", 0x2F9, 0x01),
+        ("checkpoint", 0x80, 0x42),
+        ("reset control", 0xCF9, 0x02),
+    ];
+    for (name, number, value) in ports {
+        flips.push((name, Box::new(move |m: &mut Machine| port(m, number, value))));
+    }
+    flips
+}
+
+#[test]
+fn every_flip_changes_the_hash_and_restore_undoes_it() {
+    let mut seen = std::collections::BTreeMap::new();
+    let before = machine().state_hash();
+    seen.insert(before, "nothing");
+    for (name, flip) in flips() {
+        let mut machine = machine();
+        assert_eq!(machine.state_hash(), before);
+        let snapshot = machine.snapshot();
+        flip(&mut machine);
+        let after = machine.state_hash();
+        if let Some(other) = seen.insert(after, name) {
+            panic!("{name} gives the same hash as {other}");
+        }
+        if machine.cpu.mem.ram_size() != 2 << 20 {
+            let error = machine.restore(&snapshot).unwrap_err();
+            assert_eq!(error, RestoreError::RamSize { snapshot: 2 << 20, machine: 3 << 20 });
+            continue;
+        }
+        machine.restore(&snapshot).unwrap();
+        assert_eq!(machine.state_hash(), before, "{name} is not restored");
+    }
+}
+
+#[test]
+fn future_inputs_are_in_the_snapshot_but_not_in_the_hash() {
+    let mut machine = machine();
+    let before = machine.state_hash();
+    let snapshot = machine.snapshot();
+    machine.inputs.add(Stamp { insns: 9, vtime: 9 }, Input::Nmi);
+    assert_eq!(machine.state_hash(), before);
+    machine.restore(&snapshot).unwrap();
+    assert!(machine.inputs.timed.is_empty());
+}
+
+#[test]
+fn damaged_snapshots_are_refused() {
+    let mut machine = machine();
+    let mut snapshot = machine.snapshot();
+    snapshot.walk.truncate(40);
+    let before = machine.state_hash();
+    assert!(matches!(machine.restore(&snapshot), Err(RestoreError::Format(_))));
+    assert_eq!(machine.state_hash(), before);
+}
+
+#[test]
+fn snapshots_move_between_machines() {
+    let mut one = machine();
+    write(&mut one, 0x10_0000, b"hello");
+    let snapshot = one.snapshot();
+    let mut two = machine();
+    write(&mut two, 0x12_0000, b"world");
+    two.restore(&snapshot).unwrap();
+    assert_eq!(two.state_hash(), one.state_hash());
+}
+
+proptest! {
+    /// Any walk through a tree of snapshots comes back to the same hashes.
+    #[test]
+    fn snapshots_form_a_tree(steps in prop::collection::vec((0u8..3, 0u64..0x80, any::<u8>(), any::<prop::sample::Index>()), 1..40)) {
+        let mut machine = machine();
+        let mut saved = vec![(machine.snapshot(), machine.state_hash())];
+        for (op, page, value, which) in steps {
+            match op {
+                0 => write(&mut machine, 0x10_0000 + page * 0x1000, &[value]),
+                1 => saved.push((machine.snapshot(), machine.state_hash())),
+                _ => {
+                    let (snapshot, hash) = &saved[which.index(saved.len())];
+                    machine.restore(snapshot).unwrap();
+                    prop_assert_eq!(machine.state_hash(), *hash);
+                }
+            }
+        }
+    }
+}
