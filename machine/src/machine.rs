@@ -202,10 +202,11 @@ impl Machine {
         });
     }
 
-    /// While idle: let time pass up to `vtime`, but not past the next event.
+    /// While idle: let time pass up to `vtime`, but not past the next event or timed input.
     pub fn pass_idle(&mut self, vtime: u64) {
-        let next = self.chipset().devices.events.next_time();
-        self.cpu.skip_idle(vtime.min(next));
+        let event = self.chipset().devices.events.next_time();
+        let input = self.inputs.next_vtime(self.now()).unwrap_or(u64::MAX);
+        self.cpu.skip_idle(vtime.min(event).min(input));
     }
 
     /// Run until something needs the owner.

@@ -335,5 +335,4 @@ impl I8254 {
 }
 
 #[cfg(test)]
-#[path = "i8254_tests.rs"]
 mod tests;

@@ -314,5 +314,4 @@ impl Uart16550 {
 }
 
 #[cfg(test)]
-#[path = "uart16550_tests.rs"]
 mod tests;
