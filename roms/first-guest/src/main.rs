@@ -1,0 +1,58 @@
+//! The first Guest: a small kernel in ring 1 that proves, line by line, that the Host, the Switcher and the processor
+//! below it keep the rules of lguest, and runs two programs in ring 3 that speak for themselves.
+//!
+//! The lines are those of [`ringside_expectations::PROOFS`]. Each becomes FAIL, or the run ends before it, when the
+//! rule it tests is broken; a test breaks them one by one. Nothing printed depends on time, so the transcript is the
+//! same bytes on every machine.
+//!
+//! Words of the command line: `interactive` (a monitor prompt after the proofs), `input` (wait for one typed line),
+//! `layout=c` (the lguest_data of kernels 4.1 and later).
+
+#![no_std]
+#![no_main]
+
+mod interrupts;
+mod ledger;
+mod monitor;
+mod paging;
+mod probes;
+mod programs;
+mod startup;
+mod traps;
+
+use guest_kit::boot;
+use guest_kit::{console, hypercall, println};
+
+core::arch::global_asm!(include_str!("ring3.s"), options(att_syntax));
+core::arch::global_asm!(".globl before_init", "before_init:", "ret");
+
+/// What boot.s calls, in the Guest's own address space.
+#[unsafe(no_mangle)]
+extern "C" fn guest_main() -> ! {
+    startup::load_segments();
+    guest_kit::trap::load_gates();
+    if !console::open() {
+        println!("no console on the lguest bus: going on with the early one");
+    }
+    println!("You are in ring 1: a kernel that is not Linux, a Guest of the Rust Host in ring 0 below.");
+    println!(
+        "Each line is a promise of Host and processor, tried on the spot; two programs in ring 3 join in."
+    );
+    println!("Every trap, page and interrupt here crosses the Switcher. Watch it with: ringside --trace -");
+    println!();
+    startup::prove();
+    paging::prove();
+    traps::prove();
+    interrupts::prove();
+    probes::prove();
+    programs::prove();
+    if boot::has_word("input") {
+        monitor::prove_input();
+    }
+    println!();
+    ledger::close();
+    if boot::has_word("interactive") {
+        monitor::run();
+    }
+    hypercall::power_down()
+}

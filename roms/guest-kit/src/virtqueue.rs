@@ -1,0 +1,64 @@
+//! One legacy virtqueue of the lguest bus, at the page the Host chose: descriptors, then the ring of available heads,
+//! then on a page of its own the ring of used ones.
+
+use crate::hypercall;
+use crate::memory::PAGE;
+use crate::paging::AddressSpace;
+
+/// The device writes this buffer.
+const WRITE: u16 = 2;
+
+/// A queue in use.
+#[derive(Clone, Copy)]
+pub struct VirtQueue {
+    ring: u32,
+    size: u16,
+    used: u32,
+    notify: u32,
+    seen: u16,
+}
+
+impl VirtQueue {
+    /// Maps the ring that lies at this page frame, at an offset of the device window.
+    pub fn map(offset: u32, frame: u32, size: u16) -> Self {
+        let used = (u32::from(size) * 18 + 6).next_multiple_of(PAGE);
+        let bytes = used + u32::from(size) * 8 + 6;
+        let ring = AddressSpace::kernel().map_device(offset, frame * PAGE, bytes.div_ceil(PAGE));
+        Self { ring, size, used: ring + used, notify: frame * PAGE, seen: 0 }
+    }
+
+    /// Offers one buffer (guest-physical) and tells the device.
+    pub fn offer(&mut self, buffer: u32, length: u32, device_writes: bool) {
+        let available = self.ring + u32::from(self.size) * 16;
+        let index: u16 = read(available + 2);
+        let descriptor = self.ring;
+        write(descriptor, buffer);
+        write(descriptor + 4, 0u32);
+        write(descriptor + 8, length);
+        write(descriptor + 12, if device_writes { WRITE } else { 0 });
+        write(descriptor + 14, 0u16);
+        write(available + 4 + u32::from(index % self.size) * 2, 0u16);
+        write(available + 2, index.wrapping_add(1));
+        hypercall::notify(self.notify);
+    }
+
+    /// The length of the buffer the device finished, if it did.
+    pub fn finished(&mut self) -> Option<u32> {
+        if read::<u16>(self.used + 2) == self.seen {
+            return None;
+        }
+        let length = read(self.used + 4 + u32::from(self.seen % self.size) * 8 + 4);
+        self.seen = self.seen.wrapping_add(1);
+        Some(length)
+    }
+}
+
+fn read<T>(address: u32) -> T {
+    // SAFETY: callers pass addresses inside the mapped ring; T is an integer.
+    unsafe { (address as *const T).read_volatile() }
+}
+
+fn write<T>(address: u32, value: T) {
+    // SAFETY: as in read.
+    unsafe { (address as *mut T).write_volatile(value) }
+}
