@@ -15,6 +15,7 @@ use crate::devices::uart16550::Uart16550;
 use crate::devices::{Board, i440fx, piix3, piix4_pm};
 use crate::events::{Event, EventQueue};
 use crate::inputs::Input;
+use crate::memory_map::{ROM, ROM_ALIAS};
 use crate::outputs::{OutputPort, Outputs};
 use cpu::bus::{Bus, BusContext, Lines, StopRequest, Width};
 use serde::{Deserialize, Serialize};
@@ -220,8 +221,13 @@ impl Bus for Chipset {
         self.update_lines(cx.lines);
     }
 
-    fn mmio_read(&mut self, _: &mut BusContext<'_>, _: u64, width: Width) -> u32 {
-        width.ones()
+    fn mmio_read(&mut self, cx: &mut BusContext<'_>, addr: u64, width: Width) -> u32 {
+        let in_rom =
+            addr.checked_sub(ROM_ALIAS).map(|offset| ROM.start + offset).filter(|at| ROM.contains(at));
+        let bytes = in_rom.and_then(|at| cx.mem.slice(at, width.bytes() as usize));
+        bytes.map_or(width.ones(), |bytes| {
+            bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
+        })
     }
 
     fn mmio_write(&mut self, _: &mut BusContext<'_>, _: u64, _: Width, _: u32) {}

@@ -8,6 +8,7 @@
 //! 0x000C_0000  ROM
 //! 0x0010_0000  RAM up to the configured size, at most 3 GiB
 //! 0xC000_0000  nothing (PCI)
+//! 0xFFFC_0000  the ROM of 0x000C_0000 again
 //! ```
 
 use cpu::mem::{PhysMem, RegionKind};
@@ -21,6 +22,8 @@ pub const GRAPHICS: Range<u64> = 0xA_0000..0xB_8000;
 pub const TEXT: Range<u64> = 0xB_8000..0xC_0000;
 /// Option ROMs and the BIOS.
 pub const ROM: Range<u64> = 0xC_0000..0x10_0000;
+/// Where [`ROM`] appears a second time, up to the top of the address space.
+pub const ROM_ALIAS: u64 = (1 << 32) - (ROM.end - ROM.start);
 /// RAM goes on above the first megabyte.
 pub const HIGH_START: u64 = 0x10_0000;
 /// Smallest and largest RAM, in bytes.

@@ -4,11 +4,37 @@
 //! Every image is untrusted: whatever is in it ends in a loaded machine or a [`BootError`] of one line.
 
 pub mod elf;
+pub mod linux;
 pub mod multiboot;
 mod placement;
+pub mod rom;
 
+pub use linux::Linux;
 pub use multiboot::Multiboot;
 pub use placement::Placement;
+
+use crate::machine::Machine;
+use cpu::bus::Lines;
+use cpu::regs::Registers;
+use cpu::seg::{SegReg, Segment};
+
+/// Segment registers over all 4 GiB, as both 32-bit protocols ask for: code in CS, data in the rest.
+fn flat_segments(code_selector: u16, data_selector: u16) -> [Segment; 6] {
+    let mut seg = [Segment::new(data_selector, 0, u32::MAX, 0x00C0_9300); 6];
+    seg[SegReg::Cs as usize] = Segment::new(code_selector, 0, u32::MAX, 0x00C0_9B00);
+    seg
+}
+
+/// Let the processor go on from `regs`, as if just reset otherwise.
+fn start(machine: &mut Machine, regs: Registers) {
+    machine.cpu.reset();
+    machine.cpu.regs = regs;
+    machine.with_chipset(|chipset, cx| {
+        *cx.lines = Lines::default();
+        chipset.update_lines(cx.lines);
+    });
+    machine.cpu.state_changed();
+}
 
 /// An image cannot be booted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -63,4 +89,18 @@ pub enum BootError {
     /// The entry point is not in what was loaded.
     #[error("the entry point {0:#x} is outside the loaded image")]
     Entry(u64),
+    /// A Linux image of a kind that cannot be loaded.
+    #[error("bad Linux image: {0}")]
+    Linux(&'static str),
+    /// A Linux command line longer than the kernel takes.
+    #[error("the command line has {len} bytes, the kernel takes {max}")]
+    CommandLine {
+        /// Its length.
+        len: usize,
+        /// What the kernel takes.
+        max: usize,
+    },
+    /// Firmware of a size that cannot be.
+    #[error("a ROM image of {0} bytes: must be 1 byte to 256 KiB")]
+    RomSize(u64),
 }

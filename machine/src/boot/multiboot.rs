@@ -6,10 +6,8 @@
 use super::{BootError, Placement, elf};
 use crate::machine::Machine;
 use crate::memory_map;
-use cpu::bus::Lines;
 use cpu::flags::{self, Flags};
 use cpu::regs::{Registers, TableRegister, cr0, gpr};
-use cpu::seg::{SegReg, Segment};
 
 mod header;
 mod info;
@@ -111,26 +109,18 @@ fn clear(machine: &mut Machine, start: u64, len: u64) {
 /// Section 3.2, "Machine state". Everything it does not fix gets a value that hurts.
 fn enter(machine: &mut Machine, entry: u32, info: u32) {
     const POISON: u32 = 0xBAD0_0BAD;
-    // No descriptor table has these selectors, and the null limit makes any load of a segment fault.
-    let data = Segment::new(0x7AD8, 0, u32::MAX, 0x00C0_9300);
     let mut regs = Registers::reset();
     regs.gpr = std::array::from_fn(|n| POISON ^ (n as u32) << 12);
     regs.gpr[gpr::EAX] = BOOT_MAGIC;
     regs.gpr[gpr::EBX] = info;
-    regs.seg = [data; 6];
-    regs.seg[SegReg::Cs as usize] = Segment::new(0x7AD0, 0, u32::MAX, 0x00C0_9B00);
+    // No descriptor table has these selectors, and the null limit makes any load of a segment fault.
+    regs.seg = super::flat_segments(0x7AD0, 0x7AD8);
     regs.gdtr = TableRegister { base: POISON, limit: 0 };
     regs.idtr = TableRegister { base: POISON, limit: 0 };
     regs.cr0 = cr0::PE | cr0::ET;
     regs.flags = Flags::from_bits(flags::ARITH);
     regs.eip = entry;
-    machine.cpu.regs = regs;
-    machine.cpu.tlb.flush(true);
-    machine.with_chipset(|chipset, cx| {
-        *cx.lines = Lines::default();
-        chipset.update_lines(cx.lines);
-    });
-    machine.cpu.state_changed();
+    super::start(machine, regs);
 }
 
 #[cfg(test)]
