@@ -190,11 +190,11 @@ impl Channel {
         match self.mode {
             1 | 5 => {}
             2 | 3 if self.start.is_some() => {
-                let boundary = match self.mode {
-                    2 => self.elapsed(now).map(|t| now + self.period() - t % self.period()),
+                let n = self.period();
+                self.switch_at = match self.mode {
+                    2 => self.start.zip(self.elapsed(now)).map(|(start, t)| start + (t / n + 1) * n),
                     _ => self.next_change(now),
                 };
-                self.switch_at = boundary;
             }
             _ => self.load(now),
         }
