@@ -5,8 +5,18 @@
 //! line of a table is a whole instruction.
 
 mod alu;
+mod bcd;
+mod bit;
+mod exchange;
+mod flag;
+mod flow;
+mod mov;
+mod muldiv;
 pub(crate) mod operand;
 mod run;
+mod shift;
+mod stack;
+mod string;
 
 pub use run::Exit;
 
@@ -16,7 +26,19 @@ use crate::fault::Fault;
 use iced_x86::{FlowControl, Instruction};
 
 /// The families, in the order they are asked.
-const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[alu::bind];
+const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
+    alu::bind,
+    mov::bind,
+    flow::bind,
+    stack::bind,
+    shift::bind,
+    string::bind,
+    bit::bind,
+    muldiv::bind,
+    exchange::bind,
+    bcd::bind,
+    flag::bind,
+];
 
 /// The handler for `insn`, and whether control may not simply fall through after it.
 pub(crate) fn bind(insn: &Instruction) -> (Handler, bool) {

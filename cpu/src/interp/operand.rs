@@ -4,6 +4,7 @@ use crate::Cpu;
 use crate::decode::Op;
 use crate::fault::Fault;
 use crate::word::Word;
+use iced_x86::{Instruction, OpKind};
 
 /// A readable operand.
 pub(crate) trait Source {
@@ -12,6 +13,9 @@ pub(crate) trait Source {
 
 /// A readable and writable operand.
 pub(crate) trait Place: Source {
+    /// The operand is in memory.
+    const IN_MEMORY: bool;
+
     fn set<W: Word>(cpu: &mut Cpu, op: &Op, value: W) -> Result<(), Fault>;
 
     /// Read, compute, write back. `f` runs only when neither half can fault any more, so it may change flags.
@@ -35,6 +39,8 @@ impl<const N: usize> Source for Reg<N> {
 }
 
 impl<const N: usize> Place for Reg<N> {
+    const IN_MEMORY: bool = false;
+
     #[inline(always)]
     fn set<W: Word>(cpu: &mut Cpu, op: &Op, value: W) -> Result<(), Fault> {
         cpu.set_reg(op.reg[N], value);
@@ -58,6 +64,8 @@ impl Source for Mem {
 }
 
 impl Place for Mem {
+    const IN_MEMORY: bool = true;
+
     #[inline(always)]
     fn set<W: Word>(cpu: &mut Cpu, op: &Op, value: W) -> Result<(), Fault> {
         let offset = op.ea.offset(cpu);
@@ -84,4 +92,9 @@ impl Source for Cl {
     fn get<W: Word>(cpu: &mut Cpu, _: &Op) -> Result<W, Fault> {
         Ok(W::from_u32(cpu.regs.gpr[crate::regs::gpr::ECX] & 0xFF))
     }
+}
+
+/// Whether the instruction has an explicit memory operand.
+pub(crate) fn has_memory(insn: &Instruction) -> bool {
+    (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Memory)
 }

@@ -1,0 +1,152 @@
+//! String instructions MOVS CMPS SCAS LODS STOS with REP, REPE, REPNE (SDM vol. 1, 5.1.8; vol. 2, REP).
+//!
+//! A repeated instruction completes iteration by iteration: a fault leaves the finished ones done, and EIP on the
+//! instruction. Each iteration counts as one retired instruction; the loop stops at `stop_at` with EIP still on the
+//! instruction, so an event is taken between two iterations at its exact count.
+
+use crate::Cpu;
+use crate::decode::{Handler, Op, Prefix};
+use crate::fault::Fault;
+use crate::regs::gpr::{EAX, ECX, EDI, ESI};
+use crate::seg::SegReg;
+use crate::word::Word;
+use iced_x86::{Code, Instruction};
+
+/// One iteration. `Ok(false)` ends a REPE/REPNE loop.
+type Step = fn(&mut Cpu, &Op) -> Result<bool, Fault>;
+
+/// Bits of ESI, EDI and ECX that count.
+#[inline(always)]
+fn address_mask(op: &Op) -> u32 {
+    if op.has(Prefix::A16) { 0xFFFF } else { u32::MAX }
+}
+
+#[inline(always)]
+fn index(cpu: &Cpu, op: &Op, reg: usize) -> u32 {
+    cpu.regs.gpr[reg] & address_mask(op)
+}
+
+/// Move an index register one element on, in the direction of DF.
+#[inline(always)]
+fn advance<W: Word>(cpu: &mut Cpu, op: &Op, reg: usize) {
+    let step = if cpu.regs.flags.df() { W::BYTES.wrapping_neg() } else { W::BYTES };
+    let mask = address_mask(op);
+    let r = &mut cpu.regs.gpr[reg];
+    *r = *r & !mask | r.wrapping_add(step) & mask;
+}
+
+fn movs<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
+    let value: W = cpu.load(op.ea.seg, index(cpu, op, ESI))?;
+    cpu.store(SegReg::Es, index(cpu, op, EDI), value)?;
+    advance::<W>(cpu, op, ESI);
+    advance::<W>(cpu, op, EDI);
+    Ok(true)
+}
+
+fn stos<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
+    let value = cpu.reg::<W>(EAX as u8);
+    cpu.store(SegReg::Es, index(cpu, op, EDI), value)?;
+    advance::<W>(cpu, op, EDI);
+    Ok(true)
+}
+
+fn lods<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
+    let value: W = cpu.load(op.ea.seg, index(cpu, op, ESI))?;
+    cpu.set_reg(EAX as u8, value);
+    advance::<W>(cpu, op, ESI);
+    Ok(true)
+}
+
+/// Whether a compare loop goes on: REPE while equal, REPNE while not.
+#[inline(always)]
+fn goes_on(cpu: &Cpu, op: &Op) -> bool {
+    cpu.regs.flags.zf() != op.has(Prefix::REPNE)
+}
+
+fn compare<W: Word>(cpu: &mut Cpu, a: W, b: W) {
+    let r = W::from_u32(a.to_u32().wrapping_sub(b.to_u32()));
+    cpu.regs.flags.set_sub(a, b, r);
+}
+
+fn cmps<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
+    let a: W = cpu.load(op.ea.seg, index(cpu, op, ESI))?;
+    let b: W = cpu.load(SegReg::Es, index(cpu, op, EDI))?;
+    compare(cpu, a, b);
+    advance::<W>(cpu, op, ESI);
+    advance::<W>(cpu, op, EDI);
+    Ok(goes_on(cpu, op))
+}
+
+fn scas<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
+    let b: W = cpu.load(SegReg::Es, index(cpu, op, EDI))?;
+    let a = cpu.reg::<W>(EAX as u8);
+    compare(cpu, a, b);
+    advance::<W>(cpu, op, EDI);
+    Ok(goes_on(cpu, op))
+}
+
+/// Run `step` as often as the prefix says, within `stop_at`.
+#[inline(always)]
+fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
+    if !op.has(Prefix::REP | Prefix::REPNE) {
+        return step(cpu, op).map(drop);
+    }
+    let mask = address_mask(op);
+    // The run loop counts the last iteration.
+    let mut left = index(cpu, op, ECX);
+    if left == 0 {
+        return Ok(());
+    }
+    loop {
+        let more = step(cpu, op)?;
+        left -= 1;
+        let ecx = &mut cpu.regs.gpr[ECX];
+        *ecx = *ecx & !mask | left;
+        if left == 0 || !more {
+            return Ok(());
+        }
+        if cpu.insns + 1 >= cpu.stop_at || cpu.attention {
+            cpu.next_eip = cpu.regs.eip;
+            return Ok(());
+        }
+        cpu.insns += 1;
+    }
+}
+
+macro_rules! repeated {
+    ($($name:ident = $step:ident;)*) => {$(
+        fn $name<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+            repeat(cpu, op, $step::<W>)
+        }
+    )*};
+}
+
+repeated! {
+    rep_movs = movs;
+    rep_stos = stos;
+    rep_lods = lods;
+    rep_cmps = cmps;
+    rep_scas = scas;
+}
+
+pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
+    use Code::*;
+    Some(match insn.code() {
+        Movsb_m8_m8 => rep_movs::<u8>,
+        Movsw_m16_m16 => rep_movs::<u16>,
+        Movsd_m32_m32 => rep_movs::<u32>,
+        Stosb_m8_AL => rep_stos::<u8>,
+        Stosw_m16_AX => rep_stos::<u16>,
+        Stosd_m32_EAX => rep_stos::<u32>,
+        Lodsb_AL_m8 => rep_lods::<u8>,
+        Lodsw_AX_m16 => rep_lods::<u16>,
+        Lodsd_EAX_m32 => rep_lods::<u32>,
+        Cmpsb_m8_m8 => rep_cmps::<u8>,
+        Cmpsw_m16_m16 => rep_cmps::<u16>,
+        Cmpsd_m32_m32 => rep_cmps::<u32>,
+        Scasb_AL_m8 => rep_scas::<u8>,
+        Scasw_AX_m16 => rep_scas::<u16>,
+        Scasd_EAX_m32 => rep_scas::<u32>,
+        _ => return None,
+    })
+}
