@@ -10,6 +10,7 @@ use crate::mmu::{Access, Tlb, View};
 use crate::mutant::Mutant;
 use crate::regs::{Activity, Registers, cr0, gpr};
 use crate::seg::SegReg;
+use crate::simd::Simd;
 use crate::word::Word;
 
 /// Counts of rare events, for `--stats`. Not part of the machine state.
@@ -29,6 +30,8 @@ pub struct Counters {
 pub struct Cpu {
     /// Architectural registers.
     pub regs: Registers,
+    /// XMM registers and MXCSR.
+    pub simd: Simd,
     /// Cached translations.
     pub tlb: Tlb,
     /// Physical memory.
@@ -63,6 +66,7 @@ impl Cpu {
     pub fn new(mem: PhysMem, bus: Box<dyn Bus>) -> Cpu {
         Cpu {
             regs: Registers::reset(),
+            simd: Simd::default(),
             tlb: Tlb::default(),
             mem,
             lines: Lines::default(),
@@ -84,6 +88,7 @@ impl Cpu {
     /// The RESET pin: registers and TLB to their initial state; memory, counters and clocks stay.
     pub fn reset(&mut self) {
         self.regs = Registers::reset();
+        self.simd = Simd::default();
         self.tlb.flush(true);
         self.state_changed();
     }

@@ -26,6 +26,7 @@ pub mod mmu;
 mod mutant;
 pub mod regs;
 pub mod seg;
+pub mod simd;
 mod system;
 #[cfg(test)]
 mod testing;

@@ -38,6 +38,7 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
     exchange::bind,
     bcd::bind,
     flag::bind,
+    crate::simd::bind,
 ];
 
 /// The handler for `insn`, and whether control may not simply fall through after it.

@@ -3,6 +3,7 @@
 mod access;
 mod tlb;
 mod walk;
+mod wide;
 
 pub(crate) use tlb::View;
 pub use tlb::{Tlb, TlbEntry};
