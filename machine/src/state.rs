@@ -13,6 +13,7 @@ use cpu::bus::Lines;
 use cpu::mem::PAGE_SIZE;
 use cpu::mmu::Tlb;
 use cpu::regs::Registers;
+use cpu::simd::Simd;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -28,6 +29,7 @@ struct Walk<'a> {
     insns: u64,
     idle: u64,
     regs: &'a Registers,
+    simd: &'a Simd,
     tlb: &'a Tlb,
     lines: Lines,
     ram_size: u64,
@@ -40,6 +42,7 @@ struct Walked {
     insns: u64,
     idle: u64,
     regs: Registers,
+    simd: Simd,
     tlb: Tlb,
     lines: Lines,
     ram_size: u64,
@@ -80,6 +83,7 @@ impl Machine {
             insns: self.cpu.insns(),
             idle: self.cpu.idle_ticks(),
             regs: &self.cpu.regs,
+            simd: &self.cpu.simd,
             tlb: &self.cpu.tlb,
             // The deadline follows from the event queue and from where the current run ends.
             lines: Lines { deadline: 0, ..self.cpu.lines.clone() },
@@ -127,6 +131,7 @@ impl Machine {
         }
         self.restore_pages(&snapshot.pages);
         self.cpu.regs = walked.regs;
+        self.cpu.simd = walked.simd;
         self.cpu.tlb = walked.tlb;
         self.cpu.lines = walked.lines;
         self.cpu.set_clocks(walked.insns, walked.idle);

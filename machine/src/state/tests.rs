@@ -38,6 +38,8 @@ fn flips() -> Vec<(&'static str, Flip)> {
         ("insns", Box::new(|m| m.cpu.set_clocks(1, 0))),
         ("idle", Box::new(|m| m.cpu.set_clocks(0, 1))),
         ("tlb", Box::new(|m| m.cpu.tlb.insert(0x1000, TlbEntry::new(0x2000)))),
+        ("xmm", Box::new(|m| m.cpu.simd.xmm[7] ^= 1 << 127)),
+        ("mxcsr", Box::new(|m| m.cpu.simd.mxcsr ^= 1)),
         ("intr", Box::new(lines(|l| l.intr = true))),
         ("nmi", Box::new(lines(|l| l.nmi = true))),
         ("a20", Box::new(lines(|l| l.a20 = false))),
