@@ -40,10 +40,6 @@ fn masked_store<F: File>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
 
 pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
     match insn.code() {
-        Code::Prefetchnta_m8 | Code::Prefetcht0_m8 | Code::Prefetcht1_m8 | Code::Prefetcht2_m8 => {
-            Some(nothing)
-        }
-        Code::Sfence | Code::Lfence | Code::Mfence => Some(nothing),
         Code::Clflush_m8 => Some(clflush),
         Code::Maskmovq_rDI_mm_mm => Some(masked_store::<Mm>),
         Code::Maskmovdqu_rDI_xmm_xmm => Some(masked_store::<Xmm>),
