@@ -3,7 +3,7 @@
 
 use super::lanes::{Lane, Vector, build, interleave_high, interleave_low, lane, map, mask, pack, zip};
 use super::mmx::Mm;
-use super::operand::{File, Imm, Mem, Mem32, Reg, Source, Xmm};
+use super::operand::{File, Imm, Mem, MemLow, Reg, Source, Xmm};
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
@@ -27,7 +27,7 @@ fn handler<O: Packed>(insn: &Instruction) -> Handler {
     match insn.op1_kind() {
         OpKind::Register if mmx => packed::<O, Mm, Reg<1>>,
         OpKind::Register => packed::<O, Xmm, Reg<1>>,
-        OpKind::Memory if insn.memory_size().size() == 4 => packed::<O, Mm, Mem32>,
+        OpKind::Memory if insn.memory_size().size() == 4 => packed::<O, Mm, MemLow<u32>>,
         OpKind::Memory if mmx => packed::<O, Mm, Mem>,
         OpKind::Memory => packed::<O, Xmm, Mem>,
         _ if mmx => packed::<O, Mm, Imm>,

@@ -4,8 +4,12 @@
 //! * Packed values are numbers (`u64`, `u128`); what instructions do with their lanes are pure functions ([`lanes`]).
 //! * Nothing beyond SSE2 is bound, so SSE3 and later are #UD by construction.
 
+mod arithmetic;
 mod cacheability;
+mod compare;
 mod control;
+mod exception;
+mod float;
 mod integer;
 mod lanes;
 mod mmx;
@@ -22,8 +26,15 @@ use crate::decode::Handler;
 use iced_x86::Instruction;
 
 /// The families, in the order they are asked.
-const FAMILIES: &[fn(&Instruction) -> Option<Handler>] =
-    &[moves::bind, integer::bind, shuffle::bind, control::bind, cacheability::bind];
+const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
+    moves::bind,
+    integer::bind,
+    shuffle::bind,
+    arithmetic::bind,
+    compare::bind,
+    control::bind,
+    cacheability::bind,
+];
 
 /// The handler for `insn`, if it is a SIMD instruction this processor has.
 pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {

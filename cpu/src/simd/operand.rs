@@ -10,6 +10,7 @@ use crate::fault::Fault;
 use crate::regs::{cr0, cr4};
 use crate::seg::SegReg;
 use crate::word::Word;
+use std::marker::PhantomData;
 
 /// A register file of packed values.
 pub(super) trait File {
@@ -70,8 +71,8 @@ pub(super) trait Source<F: File> {
 pub(super) struct Reg<const N: usize>;
 /// The memory operand, whole.
 pub(super) struct Mem;
-/// 32 bits of memory, zero-extended.
-pub(super) struct Mem32;
+/// `W` of memory, zero-extended.
+pub(super) struct MemLow<W>(PhantomData<W>);
 /// 128 bits of memory at any address.
 pub(super) struct MemUnaligned;
 /// The immediate, zero-extended.
@@ -91,10 +92,10 @@ impl<F: File> Source<F> for Mem {
     }
 }
 
-impl<F: File> Source<F> for Mem32 {
+impl<F: File, W: Word> Source<F> for MemLow<W> {
     #[inline(always)]
     fn get(cpu: &mut Cpu, op: &Op) -> Result<F::Vector, Fault> {
-        load::<u32>(cpu, op).map(|low| F::Vector::from_low64(low as u64))
+        load::<W>(cpu, op).map(|low| F::Vector::from_low64(low.to_u64()))
     }
 }
 

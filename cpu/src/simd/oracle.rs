@@ -9,6 +9,7 @@ use super::mmx::Mm;
 use super::operand::File;
 use super::state::mxcsr;
 use crate::Cpu;
+use crate::flags;
 use crate::regs::{cr4, gpr};
 use crate::testing::{CODE, flat};
 use std::arch::{asm, naked_asm};
@@ -79,6 +80,19 @@ const FLOAT_LAYOUT: &[(&str, Stub)] = stubs! {
     "orpd xmm0, xmm1" "xorps xmm0, xmm1" "xorpd xmm0, xmm1" "unpcklps xmm0, xmm1" "unpcklpd xmm0, xmm1"
     "unpckhps xmm0, xmm1" "unpckhpd xmm0, xmm1" "shufps xmm0, xmm1, 0x1b" "shufps xmm0, xmm1, 0xb1"
     "shufpd xmm0, xmm1, 0" "shufpd xmm0, xmm1, 1" "shufpd xmm0, xmm1, 2" "shufpd xmm0, xmm1, 0xff"
+};
+
+const FLOAT: &[(&str, Stub)] = stubs! {
+    "minps xmm0, xmm1" "minpd xmm0, xmm1" "minss xmm0, xmm1" "minsd xmm0, xmm1"
+    "maxps xmm0, xmm1" "maxpd xmm0, xmm1" "maxss xmm0, xmm1" "maxsd xmm0, xmm1"
+    "cmpps xmm0, xmm1, 0" "cmpps xmm0, xmm1, 1" "cmpps xmm0, xmm1, 2" "cmpps xmm0, xmm1, 3"
+    "cmppd xmm0, xmm1, 4" "cmppd xmm0, xmm1, 5" "cmppd xmm0, xmm1, 6" "cmppd xmm0, xmm1, 7"
+    "cmpss xmm0, xmm1, 4" "cmpss xmm0, xmm1, 5" "cmpss xmm0, xmm1, 6" "cmpss xmm0, xmm1, 7"
+    "cmpsd xmm0, xmm1, 0" "cmpsd xmm0, xmm1, 1" "cmpsd xmm0, xmm1, 2" "cmpsd xmm0, xmm1, 3"
+};
+
+const COMPARE: &[(&str, Stub)] = stubs! {
+    "comiss xmm0, xmm1" "comisd xmm0, xmm1" "ucomiss xmm0, xmm1" "ucomisd xmm0, xmm1"
 };
 
 /// Run `stub` on the host.
@@ -185,6 +199,44 @@ impl Random {
         }
     }
 
+    /// A number of any class in a format of `exponent` and `fraction` bits.
+    fn float(&mut self, exponent: u32, fraction: u32) -> u64 {
+        let bias = (1u64 << (exponent - 1)) - 1;
+        let (e, f) = (self.next() & (2 * bias + 1), self.next() >> (64 - fraction));
+        let f = match self.below(4) {
+            0 => f & u64::MAX << self.below(fraction as u64 + 1),
+            1 => f >> self.below(fraction as u64),
+            _ => f,
+        };
+        let (e, f) = match self.below(12) {
+            0 => (0, 0),
+            1 => (0, f),
+            2 => (2 * bias + 1, 0),
+            3 => (2 * bias + 1, f),
+            // Around one, around the range of integers, and the ends of the range.
+            4..=6 => (bias - 2 + self.below(5), f),
+            7 | 8 => (bias + self.below(70), f),
+            9 => (1 + self.below(fraction as u64 + 2), f),
+            10 => (2 * bias - self.below(fraction as u64 + 2), f),
+            _ => (e, f),
+        };
+        self.below(2) << (exponent + fraction) | e << fraction | f
+    }
+
+    fn floats(&mut self) -> State {
+        let mut vector = || match self.below(2) {
+            0 => build(|_| self.float(8, 23) as u32),
+            _ => build(|_| self.float(11, 52)),
+        };
+        let mut xmm = [vector(), vector()];
+        if self.below(4) == 0 {
+            xmm[1] = xmm[0] ^ (self.below(2) as u128) << 127 ^ (self.below(3) as u128);
+        }
+        let modes = (self.next() as u32) & (3 << mxcsr::RC_SHIFT | mxcsr::FZ | mxcsr::DAZ);
+        let modes = if self.below(2) == 0 { modes & 3 << mxcsr::RC_SHIFT } else { modes };
+        State { xmm, mxcsr: mxcsr::RESET | modes, ..self.integers() }
+    }
+
     fn integers(&mut self) -> State {
         State {
             xmm: [(); 2].map(|_| (self.integer() as u128) << 64 | self.integer() as u128),
@@ -204,4 +256,14 @@ fn integer_instructions() {
 #[test]
 fn instructions_that_only_move_floats() {
     compare(FLOAT_LAYOUT, 300, 0, Random::integers);
+}
+
+#[test]
+fn arithmetic() {
+    compare(FLOAT, 2000, 0, Random::floats);
+}
+
+#[test]
+fn comparisons_to_flags() {
+    compare(COMPARE, 2000, flags::ARITH as u64, Random::floats);
 }
