@@ -4,6 +4,7 @@
 //! * Packed values are numbers (`u64`, `u128`); what instructions do with their lanes are pure functions ([`lanes`]).
 //! * Nothing beyond SSE2 is bound, so SSE3 and later are #UD by construction.
 
+mod approximate;
 mod arithmetic;
 mod cacheability;
 mod compare;
@@ -31,6 +32,7 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
     integer::bind,
     shuffle::bind,
     arithmetic::bind,
+    approximate::bind,
     compare::bind,
     control::bind,
     cacheability::bind,
