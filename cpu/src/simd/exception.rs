@@ -15,9 +15,6 @@ pub(super) mod flag {
     pub const INVALID: u32 = 1 << 0;
     pub const DENORMAL: u32 = 1 << 1;
     pub const DIVIDE: u32 = 1 << 2;
-    pub const OVERFLOW: u32 = 1 << 3;
-    pub const UNDERFLOW: u32 = 1 << 4;
-    pub const INEXACT: u32 = 1 << 5;
     /// Those found in the operands, before anything is computed.
     pub const BEFORE: u32 = INVALID | DENORMAL | DIVIDE;
 }
