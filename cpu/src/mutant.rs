@@ -13,6 +13,16 @@ pub enum Mutant {
     UserBitIgnored,
     /// IRET to an outer ring leaves inner-ring data segments loaded.
     IretNullingOff,
+    /// Loading CR3 keeps all translations.
+    Cr3FlushIgnored,
+    /// INVLPG does nothing.
+    InvlpgIgnored,
+    /// Bit 2 of pushed error codes is inverted.
+    ErrorCodeWrong,
+    /// Trap gates clear IF as interrupt gates do.
+    TrapGateClearsIf,
+    /// Every port may be used at any privilege level.
+    IoBitmapIgnored,
 }
 
 impl Mutant {
@@ -22,6 +32,11 @@ impl Mutant {
         ("wp-ignored", Mutant::WpIgnored),
         ("user-bit-ignored", Mutant::UserBitIgnored),
         ("iret-nulling-off", Mutant::IretNullingOff),
+        ("cr3-flush-ignored", Mutant::Cr3FlushIgnored),
+        ("invlpg-ignored", Mutant::InvlpgIgnored),
+        ("error-code-wrong", Mutant::ErrorCodeWrong),
+        ("trap-gate-clears-if", Mutant::TrapGateClearsIf),
+        ("io-bitmap-ignored", Mutant::IoBitmapIgnored),
     ];
 
     /// Find a mutant by name.

@@ -23,6 +23,7 @@ pub use run::Exit;
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
+use crate::system;
 use iced_x86::{FlowControl, Instruction};
 
 /// The families, in the order they are asked.
@@ -43,7 +44,7 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
 
 /// The handler for `insn`, and whether control may not simply fall through after it.
 pub(crate) fn bind(insn: &Instruction) -> (Handler, bool) {
-    match FAMILIES.iter().find_map(|family| family(insn)) {
+    match FAMILIES.iter().chain(system::FAMILIES).find_map(|family| family(insn)) {
         Some(handler) => (handler, insn.flow_control() != FlowControl::Next),
         None => (undefined, true),
     }

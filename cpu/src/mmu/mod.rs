@@ -7,6 +7,7 @@ mod wide;
 
 pub(crate) use tlb::View;
 pub use tlb::{Tlb, TlbEntry};
+pub(crate) use walk::MAX_PHYS_BITS;
 
 /// What an access wants to do with a linear address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,6 +3,7 @@
 use super::{Access, TlbEntry, pf_error};
 use crate::Cpu;
 use crate::fault::Fault;
+use crate::mutant::Mutant;
 use crate::regs::{EFER_NXE, cr0, cr4};
 
 const P: u64 = 1;
@@ -50,12 +51,15 @@ impl Cpu {
 
     /// Access rights of SDM vol. 3, 4.6.1.
     pub(super) fn permits(&self, entry: TlbEntry, access: Access, user: bool) -> bool {
-        if user && !entry.is_user() {
+        if user && !entry.is_user() && !self.mutated(Mutant::UserBitIgnored) {
             return false;
         }
         match access {
             Access::Read => true,
-            Access::Write => entry.is_writable() || !user && self.regs.cr0 & cr0::WP == 0,
+            Access::Write => {
+                let wp = self.regs.cr0 & cr0::WP != 0 && !self.mutated(Mutant::WpIgnored);
+                entry.is_writable() || !user && !wp
+            }
             Access::Fetch => !entry.is_no_execute(),
         }
     }
@@ -155,7 +159,7 @@ impl Cpu {
 
     /// Accessed and dirty bits live in the low half of an entry of either size.
     fn set_entry_bits(&mut self, entry: Entry, bits: u64) {
-        if entry.value & bits != bits {
+        if entry.value & bits != bits && !self.mutated(Mutant::AccessedDirtyOff) {
             self.phys_write::<u32>(entry.at, (entry.value | bits) as u32);
         }
     }

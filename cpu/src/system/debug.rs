@@ -8,6 +8,9 @@ use crate::regs::cr4;
 /// DR6.BS: single step.
 pub(crate) const DR6_BS: u32 = 1 << 14;
 
+/// DR6.BT: the T bit of the new task's TSS.
+pub(crate) const DR6_BT: u32 = 1 << 15;
+
 /// One of the four breakpoints, decoded from DR7.
 #[derive(Clone, Copy)]
 struct Breakpoint {

@@ -1,28 +1,264 @@
-//! Delivery of exceptions and interrupts (SDM vol. 3, chapter 6).
+//! Delivery of exceptions and interrupts through the IDT (SDM vol. 3, chapter 6; vol. 2, INT n).
+//!
+//! Everything is checked and the whole frame is in memory before any register changes, so a fault during delivery
+//! finds the processor as it was. What such a fault becomes (a double fault, a shutdown) is in [`super::exception`].
 
+use super::inner_stack::Frame;
+use super::task::Switch;
 use crate::Cpu;
+use crate::event::{Cause, Event};
 use crate::fault::Fault;
 use crate::flags;
+use crate::mutant::Mutant;
 use crate::regs::Activity;
+use crate::regs::gpr::ESP;
+use crate::seg::{Descriptor, SegReg, Segment, SystemType, is_null, selector_index_bits};
+
+/// Error-code bit: the selector part is an IDT index.
+const IN_IDT: u16 = 2;
+
+/// Something to deliver.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interrupt {
+    pub vector: u8,
+    pub cause: Cause,
+    /// EIP to push.
+    pub return_eip: u32,
+    /// Error code to push (protected mode only).
+    pub error: Option<u16>,
+    /// RF in the pushed EFLAGS.
+    pub resume: bool,
+}
+
+impl Interrupt {
+    /// INT n, INT3, INTO: the gate's DPL is checked.
+    fn checks_dpl(&self) -> bool {
+        // INT1 (ICEBP) is a software interrupt without the DPL check.
+        matches!(self.cause, Cause::SoftwareInterrupt(_)) && self.vector != 1
+    }
+
+    /// EXT bit for faults of the delivery.
+    pub fn external(&self) -> bool {
+        !matches!(self.cause, Cause::SoftwareInterrupt(_)) || self.vector == 1
+    }
+}
 
 impl Cpu {
-    /// Deliver the exception `fault`, raised by the instruction at CS:EIP.
-    pub(crate) fn raise(&mut self, _fault: Fault) {
-        self.regs.activity = Activity::Shutdown;
+    /// Deliver `int`.
+    ///
+    /// # Errors
+    /// The fault met on the way, with EXT set as it should be; no register has changed.
+    pub(crate) fn deliver(&mut self, int: Interrupt) -> Result<(), Fault> {
+        self.next_eip = self.regs.eip;
+        let from = (self.regs.cpl, self.regs.cs().selector, self.regs.eip);
+        let delivered = if self.regs.protected() || self.regs.v86() {
+            self.deliver_protected(int)
+        } else {
+            self.deliver_real(int)
+        };
+        match delivered {
+            Ok(()) => {
+                self.regs.eip = self.next_eip;
+                self.regs.sti_shadow = 0;
+                self.regs.ss_shadow = 0;
+                if self.regs.activity == Activity::Halted {
+                    self.regs.activity = Activity::Running;
+                }
+                self.attention = true;
+                self.emit(|cpu| Event::Transfer {
+                    cause: int.cause,
+                    from_cpl: from.0,
+                    to_cpl: cpu.regs.cpl,
+                    from: (from.1, from.2),
+                    to: (cpu.regs.cs().selector, cpu.regs.eip),
+                    eax: cpu.regs.gpr[0],
+                });
+                Ok(())
+            }
+            Err(fault) => Err(if int.external() { fault.external() } else { fault }),
+        }
     }
 
-    /// Deliver the #DB trap for the conditions in `pending_debug`.
-    pub(crate) fn raise_debug_trap(&mut self) {
-        self.regs.activity = Activity::Shutdown;
+    fn pushed_flags(&self, int: &Interrupt) -> u32 {
+        self.regs.flags.get() & !flags::RF | if int.resume { flags::RF } else { 0 }
     }
 
-    /// Between instructions: take a pending NMI or maskable interrupt if nothing holds it off.
+    /// Real-address mode: the interrupt vector table (SDM vol. 3, 20.1.4).
+    fn deliver_real(&mut self, int: Interrupt) -> Result<(), Fault> {
+        let at = int.vector as u32 * 4;
+        if at + 3 > self.regs.idtr.limit as u32 {
+            return Err(Fault::gp(int.vector as u16 * 8 + IN_IDT));
+        }
+        let linear = self.regs.idtr.base.wrapping_add(at);
+        let eip: u16 = self.load_system(linear)?;
+        let cs: u16 = self.load_system(linear.wrapping_add(2))?;
+        let mut frame = Frame::current(self);
+        frame.push(self, self.regs.flags.get() as u16)?;
+        frame.push(self, self.regs.cs().selector)?;
+        frame.push(self, int.return_eip as u16)?;
+        self.enter_real_code(cs, eip as u32)?;
+        frame.commit(self);
+        self.regs.flags.put(flags::IF | flags::TF | flags::AC | flags::RF, false);
+        Ok(())
+    }
+
+    fn read_gate(&mut self, vector: u8) -> Result<Descriptor, Fault> {
+        let error = vector as u16 * 8 + IN_IDT;
+        if vector as u32 * 8 + 7 > self.regs.idtr.limit as u32 {
+            return Err(Fault::gp(error));
+        }
+        let at = self.regs.idtr.base.wrapping_add(vector as u32 * 8);
+        let lo = self.load_system(at)?;
+        let hi = self.load_system(at.wrapping_add(4))?;
+        Ok(Descriptor { lo, hi })
+    }
+
+    fn deliver_protected(&mut self, int: Interrupt) -> Result<(), Fault> {
+        let error = int.vector as u16 * 8 + IN_IDT;
+        let gate = self.read_gate(int.vector)?;
+        let (wide, masks) = match gate.system_type() {
+            _ if gate.is_segment() => return Err(Fault::gp(error)),
+            SystemType::TaskGate => (true, false),
+            SystemType::InterruptGate16 => (false, true),
+            SystemType::TrapGate16 => (false, false),
+            SystemType::InterruptGate32 => (true, true),
+            SystemType::TrapGate32 => (true, false),
+            _ => return Err(Fault::gp(error)),
+        };
+        if int.checks_dpl() && gate.dpl() < self.regs.cpl {
+            return Err(Fault::gp(error));
+        }
+        if !gate.present() {
+            return Err(Fault::np(error));
+        }
+        if gate.system_type() == SystemType::TaskGate {
+            return self.deliver_to_task(int, gate.gate_selector());
+        }
+
+        let selector = gate.gate_selector();
+        let code = selector_index_bits(selector);
+        if is_null(selector) {
+            return Err(Fault::GP0);
+        }
+        let found = self.find_descriptor(selector, Fault::gp)?;
+        if !found.d.is_code() || found.d.dpl() > self.regs.cpl {
+            return Err(Fault::gp(code));
+        }
+        if !found.d.present() {
+            return Err(Fault::np(code));
+        }
+        let eip = if wide { gate.gate_offset() } else { gate.gate_offset() & 0xFFFF };
+        let new_cpl = if found.d.is_conforming() { self.regs.cpl } else { found.d.dpl() };
+        let v86 = self.regs.v86();
+        if v86 && new_cpl != 0 {
+            return Err(Fault::gp(code));
+        }
+
+        let inner = new_cpl < self.regs.cpl;
+        let mut frame = if inner { self.inner_frame(new_cpl)? } else { Frame::current(self) };
+        if v86 {
+            for seg in [SegReg::Gs, SegReg::Fs, SegReg::Ds, SegReg::Es] {
+                let selector = self.regs.seg[seg as usize].selector;
+                frame.push_sized(self, selector as u32, wide)?;
+            }
+        }
+        if inner {
+            frame.push_sized(self, self.regs.ss().selector as u32, wide)?;
+            frame.push_sized(self, self.regs.gpr[ESP], wide)?;
+        }
+        frame.push_sized(self, self.pushed_flags(&int), wide)?;
+        frame.push_sized(self, self.regs.cs().selector as u32, wide)?;
+        frame.push_sized(self, int.return_eip, wide)?;
+        if let Some(error) = int.error {
+            let error = if self.mutated(Mutant::ErrorCodeWrong) { error ^ 4 } else { error };
+            frame.push_sized(self, error as u32, wide)?;
+        }
+        if eip > found.d.limit() {
+            return Err(Fault::GP0);
+        }
+        let d = self.mark_accessed(found)?;
+
+        frame.commit(self);
+        self.enter_code(selector, d, new_cpl, eip);
+        if v86 {
+            for seg in [SegReg::Gs, SegReg::Fs, SegReg::Ds, SegReg::Es] {
+                self.regs.seg[seg as usize] = Segment::null(0);
+            }
+        }
+        self.regs.flags.put(flags::TF | flags::NT | flags::RF | flags::VM, false);
+        if masks || self.mutated(Mutant::TrapGateClearsIf) {
+            self.regs.flags.put(flags::IF, false);
+        }
+        self.update_view();
+        Ok(())
+    }
+
+    fn deliver_to_task(&mut self, int: Interrupt, selector: u16) -> Result<(), Fault> {
+        let code = selector_index_bits(selector);
+        if selector & 4 != 0 {
+            return Err(Fault::ts(code));
+        }
+        let found = self.find_descriptor(selector, Fault::ts)?;
+        match found.d.system_type() {
+            SystemType::Tss16 { busy: false } | SystemType::Tss32 { busy: false }
+                if !found.d.is_segment() => {}
+            _ => return Err(Fault::ts(code)),
+        }
+        if !found.d.present() {
+            return Err(Fault::np(code));
+        }
+        // The old task resumes at the return address, with RF as a frame would hold it.
+        self.next_eip = int.return_eip;
+        let rf = self.regs.flags.has(flags::RF);
+        self.regs.flags.put(flags::RF, int.resume);
+        let switched = self.switch_task(selector, found, Switch::Interrupt, int.error);
+        if switched.is_err() {
+            self.regs.flags.put(flags::RF, rf);
+        }
+        switched
+    }
+
+    /// INT n, INT3, INTO and INT1, from their handlers.
+    ///
+    /// # Errors
+    /// As [`Self::deliver`].
+    pub(crate) fn software_interrupt(&mut self, vector: u8) -> Result<(), Fault> {
+        let int = Interrupt {
+            vector,
+            cause: Cause::SoftwareInterrupt(vector),
+            return_eip: self.next_eip,
+            error: None,
+            resume: false,
+        };
+        self.deliver(int)?;
+        self.counters.software_interrupts += 1;
+        Ok(())
+    }
+
+    /// Between instructions: take a pending NMI or maskable interrupt if nothing holds it off (6.9 priorities).
     pub(crate) fn take_interrupts(&mut self) {
-        let blocked = self.in_shadow();
-        let nmi = self.lines.nmi && !self.regs.nmi_blocked;
-        let intr = self.lines.intr && self.regs.flags.has(flags::IF);
-        if blocked || !nmi && !intr {
-            return;
+        if self.lines.nmi && !self.regs.nmi_blocked && !(self.insns != 0 && self.regs.ss_shadow == self.insns)
+        {
+            self.lines.nmi = false;
+            self.regs.nmi_blocked = true;
+            self.take(2, Cause::Nmi);
+        } else if self.lines.intr && self.regs.flags.has(flags::IF) && !self.in_shadow() {
+            let vector = self.with_bus(|bus, cx| bus.acknowledge_interrupt(cx));
+            self.take(vector, Cause::Irq(vector));
+        }
+    }
+
+    fn take(&mut self, vector: u8, cause: Cause) {
+        self.counters.irqs += 1;
+        let int = Interrupt {
+            vector,
+            cause,
+            return_eip: self.regs.eip,
+            error: None,
+            resume: self.regs.flags.has(flags::RF),
+        };
+        if let Err(fault) = self.deliver(int) {
+            self.raise_after(None, fault);
         }
     }
 }

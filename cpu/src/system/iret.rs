@@ -1,0 +1,170 @@
+//! IRET (SDM vol. 2, IRET; vol. 3, 6.12, 7.3 nested tasks, 20.2 virtual-8086 mode).
+
+use super::task::Switch;
+use crate::Cpu;
+use crate::decode::{Handler, Op};
+use crate::event::Cause;
+use crate::fault::Fault;
+use crate::flags;
+use crate::regs::gpr::ESP;
+use crate::seg::{SegReg, Segment, SystemType, selector_index_bits};
+use crate::word::Word;
+use iced_x86::{Code, Instruction};
+
+impl Cpu {
+    /// Flags a program at `cpl` may change by loading EFLAGS with width `W` (IRET, POPF).
+    pub(crate) fn writable_flags<W: Word>(&self, cpl: u8) -> u32 {
+        let mut mask = flags::ARITH | flags::TF | flags::DF | flags::NT;
+        if W::BITS == 32 {
+            mask |= flags::AC | flags::ID;
+        }
+        if cpl <= self.regs.flags.iopl() {
+            mask |= flags::IF;
+        }
+        if cpl == 0 {
+            mask |= flags::IOPL;
+        }
+        mask
+    }
+
+    /// Load EFLAGS under `mask`, with the consequences of the system flags.
+    pub(crate) fn load_flags(&mut self, value: u32, mask: u32) {
+        self.regs.flags.merge(value, mask);
+        self.update_view();
+        self.attention = true;
+    }
+
+    fn iret<W: Word>(&mut self) -> Result<(), Fault> {
+        self.attention = true;
+        if !self.regs.protected() {
+            return if self.regs.v86() { self.iret_v86::<W>() } else { self.iret_real::<W>() };
+        }
+        if self.regs.flags.has(flags::NT) {
+            return self.iret_to_previous_task();
+        }
+        let eip = self.peek::<W>(0)?.to_u32();
+        let cs = self.peek::<W>(W::BYTES)?.to_u32() as u16;
+        let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
+        if W::BITS == 32 && new_flags & flags::VM != 0 && self.regs.cpl == 0 {
+            return self.iret_to_v86(eip, cs, new_flags);
+        }
+
+        let found = self.check_return_code(cs)?;
+        let (old_cpl, rpl) = (self.regs.cpl, cs as u8 & 3);
+        let mask = self.writable_flags::<W>(old_cpl) | if W::BITS == 32 { flags::RF } else { 0 };
+        if rpl == old_cpl {
+            if eip > found.d.limit() {
+                return Err(Fault::GP0);
+            }
+            let d = self.mark_accessed(found)?;
+            self.with_transfer_event(Cause::Iret, |cpu| {
+                cpu.drop_stack(3 * W::BYTES);
+                cpu.enter_code(cs, d, rpl, eip);
+                cpu.load_flags(new_flags, mask);
+            });
+        } else {
+            let esp = self.peek::<W>(3 * W::BYTES)?.to_u32();
+            let ss = self.peek::<W>(4 * W::BYTES)?.to_u32() as u16;
+            let ss = self.check_return_stack(ss, rpl)?;
+            if eip > found.d.limit() {
+                return Err(Fault::GP0);
+            }
+            let d = self.mark_accessed(found)?;
+            self.with_transfer_event(Cause::Iret, |cpu| {
+                cpu.return_outwards(cs, d, eip, ss, esp);
+                cpu.load_flags(new_flags, mask);
+            });
+        }
+        self.regs.nmi_blocked = false;
+        Ok(())
+    }
+
+    fn iret_real<W: Word>(&mut self) -> Result<(), Fault> {
+        let eip = self.peek::<W>(0)?.to_u32();
+        let cs = self.peek::<W>(W::BYTES)?.to_u32() as u16;
+        let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
+        self.enter_real_code(cs, eip)?;
+        self.drop_stack(3 * W::BYTES);
+        let mask = self.writable_flags::<W>(0) | if W::BITS == 32 { flags::RF } else { 0 };
+        self.load_flags(new_flags, mask);
+        self.regs.nmi_blocked = false;
+        Ok(())
+    }
+
+    /// In virtual-8086 mode IRET needs IOPL 3 and cannot change IOPL or VM.
+    fn iret_v86<W: Word>(&mut self) -> Result<(), Fault> {
+        if self.regs.flags.iopl() < 3 {
+            return Err(Fault::GP0);
+        }
+        let eip = self.peek::<W>(0)?.to_u32();
+        let cs = self.peek::<W>(W::BYTES)?.to_u32() as u16;
+        let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
+        self.enter_real_code(cs, eip)?;
+        self.drop_stack(3 * W::BYTES);
+        let mask = self.writable_flags::<W>(3) | if W::BITS == 32 { flags::RF } else { 0 };
+        self.load_flags(new_flags, mask);
+        self.regs.nmi_blocked = false;
+        Ok(())
+    }
+
+    fn iret_to_v86(&mut self, eip: u32, cs: u16, new_flags: u32) -> Result<(), Fault> {
+        let esp = self.peek::<u32>(12)?;
+        let mut selectors = [0u16; 5];
+        for (n, selector) in selectors.iter_mut().enumerate() {
+            *selector = self.peek::<u32>(16 + 4 * n as u32)? as u16;
+        }
+        if eip & !0xFFFF != 0 {
+            return Err(Fault::GP0);
+        }
+        self.with_transfer_event(Cause::Iret, |cpu| {
+            cpu.load_flags(new_flags, flags::ALL);
+            let [ss, es, ds, fs, gs] = selectors;
+            for (seg, selector) in [
+                (SegReg::Cs, cs),
+                (SegReg::Ss, ss),
+                (SegReg::Es, es),
+                (SegReg::Ds, ds),
+                (SegReg::Fs, fs),
+                (SegReg::Gs, gs),
+            ] {
+                cpu.regs.seg[seg as usize] = Segment::real(selector, 3);
+            }
+            cpu.regs.gpr[ESP] = esp;
+            cpu.next_eip = eip;
+            cpu.set_cpl(3);
+        });
+        self.regs.nmi_blocked = false;
+        Ok(())
+    }
+
+    /// NT: the back link of the current TSS names the task to return to.
+    fn iret_to_previous_task(&mut self) -> Result<(), Fault> {
+        let link: u16 = self.load_system(self.regs.tr.base)?;
+        let code = selector_index_bits(link);
+        if link & 4 != 0 {
+            return Err(Fault::ts(code));
+        }
+        let found = self.find_descriptor(link, Fault::ts)?;
+        match found.d.system_type() {
+            SystemType::Tss16 { busy: true } | SystemType::Tss32 { busy: true } if !found.d.is_segment() => {}
+            _ => return Err(Fault::ts(code)),
+        }
+        if !found.d.present() {
+            return Err(Fault::np(code));
+        }
+        self.regs.nmi_blocked = false;
+        self.switch_task(link, found, Switch::Iret, None)
+    }
+}
+
+fn iret<W: Word>(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    cpu.iret::<W>()
+}
+
+pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
+    Some(match insn.code() {
+        Code::Iretw => iret::<u16>,
+        Code::Iretd => iret::<u32>,
+        _ => return None,
+    })
+}

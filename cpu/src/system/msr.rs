@@ -1,0 +1,105 @@
+//! Model-specific registers and the time-stamp counter (SDM vol. 4; vol. 3, 17.17). The TSC ticks in virtual time.
+
+use crate::Cpu;
+use crate::decode::{Handler, Op};
+use crate::fault::Fault;
+use crate::regs::gpr::{EAX, ECX, EDX};
+use crate::regs::{EFER_NXE, cr4};
+use iced_x86::{Code, Instruction};
+
+const TSC: u32 = 0x10;
+const APIC_BASE: u32 = 0x1B;
+const SYSENTER_CS: u32 = 0x174;
+const SYSENTER_ESP: u32 = 0x175;
+const SYSENTER_EIP: u32 = 0x176;
+const PAT: u32 = 0x277;
+const EFER: u32 = 0xC000_0080;
+
+impl Cpu {
+    /// The time-stamp counter: virtual time plus whatever WRMSR added.
+    pub fn tsc(&self) -> u64 {
+        self.vtime().wrapping_add(self.regs.msr.tsc_offset)
+    }
+
+    fn read_msr(&self, n: u32) -> Result<u64, Fault> {
+        let m = &self.regs.msr;
+        Ok(match n {
+            TSC => self.tsc(),
+            APIC_BASE => m.apic_base,
+            SYSENTER_CS => m.sysenter_cs as u64,
+            SYSENTER_ESP => m.sysenter_esp as u64,
+            SYSENTER_EIP => m.sysenter_eip as u64,
+            PAT => m.pat,
+            EFER => m.efer as u64,
+            _ => return Err(Fault::GP0),
+        })
+    }
+
+    fn write_msr(&mut self, n: u32, value: u64) -> Result<(), Fault> {
+        let now = self.vtime();
+        let m = &mut self.regs.msr;
+        match n {
+            TSC => m.tsc_offset = value.wrapping_sub(now),
+            APIC_BASE => m.apic_base = value,
+            SYSENTER_CS => m.sysenter_cs = value as u32,
+            SYSENTER_ESP => m.sysenter_esp = value as u32,
+            SYSENTER_EIP => m.sysenter_eip = value as u32,
+            PAT => m.pat = value,
+            EFER if value & !(EFER_NXE as u64) == 0 => {
+                m.efer = value as u32;
+                self.tlb.flush(true);
+            }
+            _ => return Err(Fault::GP0),
+        }
+        Ok(())
+    }
+
+    fn set_edx_eax(&mut self, value: u64) {
+        self.regs.gpr[EAX] = value as u32;
+        self.regs.gpr[EDX] = (value >> 32) as u32;
+    }
+}
+
+fn rdmsr(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    cpu.require_cpl0()?;
+    let value = cpu.read_msr(cpu.regs.gpr[ECX])?;
+    cpu.set_edx_eax(value);
+    Ok(())
+}
+
+fn wrmsr(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    cpu.require_cpl0()?;
+    let value = (cpu.regs.gpr[EDX] as u64) << 32 | cpu.regs.gpr[EAX] as u64;
+    cpu.write_msr(cpu.regs.gpr[ECX], value)
+}
+
+fn rdtsc(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    if cpu.regs.cr4 & cr4::TSD != 0 && cpu.regs.cpl != 0 {
+        return Err(Fault::GP0);
+    }
+    let value = cpu.tsc();
+    cpu.set_edx_eax(value);
+    Ok(())
+}
+
+/// There are no performance counters.
+fn rdpmc(_: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    Err(Fault::GP0)
+}
+
+fn cpuid(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    let [eax, ebx, ecx, edx] = crate::cpuid::leaf(cpu.regs.gpr[EAX]);
+    cpu.regs.gpr[..4].copy_from_slice(&[eax, ecx, edx, ebx]);
+    Ok(())
+}
+
+pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
+    Some(match insn.code() {
+        Code::Rdmsr => rdmsr,
+        Code::Wrmsr => wrmsr,
+        Code::Rdtsc => rdtsc,
+        Code::Rdpmc => rdpmc,
+        Code::Cpuid => cpuid,
+        _ => return None,
+    })
+}

@@ -1,0 +1,320 @@
+//! Hardware task switching (SDM vol. 3, chapter 7), with 16-bit and 32-bit TSSs.
+//!
+//! Order: everything about the outgoing task and the descriptor of the incoming one is checked first and faults in
+//! the old task. After the incoming state is loaded, faults belong to the new task: the switch is committed, and
+//! the segment registers are filled one by one (7.3, steps 12 and on).
+
+use crate::Cpu;
+use crate::event::Cause;
+use crate::fault::Fault;
+use crate::flags;
+use crate::regs::gpr;
+use crate::regs::{cr0, cr4};
+use crate::seg::{Descriptor, SegReg, Segment, SystemType, is_null, selector_index_bits};
+use crate::word::Word;
+
+use super::inner_stack::Frame;
+use super::segment_load::Found;
+
+/// What caused the switch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Switch {
+    Jump,
+    Call,
+    Interrupt,
+    Iret,
+}
+
+impl Switch {
+    /// The new task nests in the old one: back link and NT.
+    fn nests(self) -> bool {
+        matches!(self, Switch::Call | Switch::Interrupt)
+    }
+}
+
+/// Offsets in a TSS.
+struct Layout {
+    wide: bool,
+    min_limit: u32,
+    eip: u32,
+    eflags: u32,
+    /// EAX; the other seven follow in encoding order.
+    gpr: u32,
+    /// ES; the others follow in encoding order.
+    seg: u32,
+    /// Number of segment registers held.
+    segs: usize,
+    ldt: u32,
+}
+
+const TSS32: Layout =
+    Layout { wide: true, min_limit: 103, eip: 32, eflags: 36, gpr: 40, seg: 72, segs: 6, ldt: 96 };
+const TSS16: Layout =
+    Layout { wide: false, min_limit: 43, eip: 14, eflags: 16, gpr: 18, seg: 34, segs: 4, ldt: 42 };
+
+impl Layout {
+    fn of(d: Descriptor) -> &'static Layout {
+        if matches!(d.system_type(), SystemType::Tss32 { .. }) { &TSS32 } else { &TSS16 }
+    }
+    fn gpr_at(&self, n: u32) -> u32 {
+        self.gpr + n * if self.wide { 4 } else { 2 }
+    }
+    fn seg_at(&self, n: u32) -> u32 {
+        self.seg + n * if self.wide { 4 } else { 2 }
+    }
+}
+
+/// State read from the incoming TSS.
+struct Incoming {
+    cr3: u32,
+    eip: u32,
+    eflags: u32,
+    gpr: [u32; 8],
+    seg: [u16; 6],
+    ldt: u16,
+    trap: bool,
+}
+
+impl Cpu {
+    /// JMP or CALL to a task gate: the TSS behind it.
+    pub(crate) fn through_task_gate(
+        &mut self,
+        gate_selector: u16,
+        gate: Descriptor,
+        how: Switch,
+    ) -> Result<(), Fault> {
+        if !gate.present() {
+            return Err(Fault::np(selector_index_bits(gate_selector)));
+        }
+        let selector = gate.gate_selector();
+        let code = selector_index_bits(selector);
+        if selector & 4 != 0 || is_null(selector) {
+            return Err(Fault::gp(code));
+        }
+        let found = self.find_descriptor(selector, Fault::gp)?;
+        match found.d.system_type() {
+            SystemType::Tss16 { busy: false } | SystemType::Tss32 { busy: false }
+                if !found.d.is_segment() => {}
+            _ => return Err(Fault::gp(code)),
+        }
+        if !found.d.present() {
+            return Err(Fault::np(code));
+        }
+        self.switch_task(selector, found, how, None)
+    }
+
+    fn tss_read(&mut self, base: u32, at: u32, wide: bool) -> Result<u32, Fault> {
+        let linear = base.wrapping_add(at);
+        if wide { self.load_system::<u32>(linear) } else { Ok(self.load_system::<u16>(linear)?.to_u32()) }
+    }
+
+    fn tss_write(&mut self, base: u32, at: u32, wide: bool, value: u32) -> Result<(), Fault> {
+        let linear = base.wrapping_add(at);
+        if wide { self.store_system(linear, value) } else { self.store_system(linear, value as u16) }
+    }
+
+    /// Switch to the task of the TSS `found` under `selector`. The caller has checked type and presence.
+    /// `error` is pushed on the new task's stack (an exception through a task gate).
+    ///
+    /// # Errors
+    /// #TS(selector), #PF in the old task; after the commit, the new task's own #TS, #NP, #SS, #GP.
+    pub(crate) fn switch_task(
+        &mut self,
+        selector: u16,
+        found: Found,
+        how: Switch,
+        error: Option<u16>,
+    ) -> Result<(), Fault> {
+        let code = selector_index_bits(selector);
+        let new = Layout::of(found.d);
+        let new_base = found.d.base();
+        if found.d.limit() < new.min_limit {
+            return Err(Fault::ts(code));
+        }
+        let old_tr = self.regs.tr;
+        let old = Layout::of(old_tr.descriptor());
+        let (from_cpl, from) = (self.regs.cpl, (self.regs.cs().selector, self.regs.eip));
+
+        let incoming = self.read_incoming(new, new_base)?;
+        self.probe_outgoing(old, old_tr.base)?;
+        if how.nests() {
+            self.probe_system_write::<u16>(new_base)?;
+        }
+
+        // The outgoing task: its busy bit goes unless the new task nests in it; its state is saved.
+        let gdt = self.regs.gdtr.base;
+        if !how.nests() {
+            let at = gdt.wrapping_add(selector_index_bits(old_tr.selector) as u32 + 4);
+            let hi: u32 = self.load_system(at)?;
+            self.store_system(at, hi & !0x200)?;
+        }
+        let mut saved_flags = self.regs.flags.get();
+        if how == Switch::Iret {
+            saved_flags &= !flags::NT;
+        }
+        self.save_outgoing(old, old_tr.base, saved_flags)?;
+        if how.nests() {
+            self.store_system(new_base, old_tr.selector)?;
+        }
+
+        // The incoming task is busy (it was already, when returned to).
+        let mut hi = found.d.hi;
+        if how != Switch::Iret {
+            hi |= 0x200;
+            self.store_system(found.at.wrapping_add(4), hi)?;
+        }
+
+        // Commit.
+        let d = Descriptor { hi: hi | 0x200, ..found.d };
+        self.regs.tr = Segment::from_descriptor(selector, d);
+        self.regs.cr0 |= cr0::TS;
+        self.attention = true;
+        if self.paging() && new.wide {
+            self.load_task_cr3(incoming.cr3)?;
+        }
+        let nt = if how.nests() { flags::NT } else { 0 };
+        let keep = if new.wide { flags::ALL } else { 0xFFFF };
+        let v86 = new.wide && incoming.eflags & flags::VM != 0;
+        self.regs.flags.set(incoming.eflags & keep | nt);
+        for (n, value) in incoming.gpr.iter().enumerate() {
+            self.regs.gpr[n] = *value;
+        }
+        self.regs.eip = incoming.eip;
+        self.next_eip = incoming.eip;
+        // Local breakpoints belong to the old task.
+        self.regs.dr7 &= !0x155;
+        self.regs.seg = incoming.seg.map(Segment::null);
+        self.regs.ldtr = Segment::null(incoming.ldt);
+        self.set_cpl(if v86 { 3 } else { incoming.seg[SegReg::Cs as usize] as u8 & 3 });
+
+        let filled = self.fill_task_segments(&incoming, v86);
+        self.emit(|cpu| crate::event::Event::Transfer {
+            cause: Cause::TaskSwitch,
+            from_cpl,
+            to_cpl: cpu.regs.cpl,
+            from,
+            to: (cpu.regs.cs().selector, cpu.next_eip),
+            eax: cpu.regs.gpr[gpr::EAX],
+        });
+        filled?;
+        if let Some(error) = error {
+            let mut frame = Frame::current(self);
+            frame.push_sized(self, error as u32, new.wide)?;
+            frame.commit(self);
+        }
+        if incoming.trap {
+            self.regs.pending_debug |= super::debug::DR6_BT;
+        }
+        if incoming.eip > self.regs.cs().limit {
+            return Err(Fault::GP0);
+        }
+        Ok(())
+    }
+
+    fn read_incoming(&mut self, layout: &Layout, base: u32) -> Result<Incoming, Fault> {
+        let wide = layout.wide;
+        let mut incoming = Incoming {
+            cr3: if wide { self.tss_read(base, 28, true)? } else { 0 },
+            eip: self.tss_read(base, layout.eip, wide)?,
+            eflags: self.tss_read(base, layout.eflags, wide)?,
+            gpr: [0; 8],
+            seg: [0; 6],
+            ldt: 0,
+            trap: false,
+        };
+        for n in 0..8 {
+            let value = self.tss_read(base, layout.gpr_at(n), wide)?;
+            incoming.gpr[n as usize] = if wide { value } else { value | 0xFFFF_0000 };
+        }
+        for n in 0..layout.segs as u32 {
+            incoming.seg[n as usize] = self.tss_read(base, layout.seg_at(n), false)? as u16;
+        }
+        incoming.ldt = self.tss_read(base, layout.ldt, false)? as u16;
+        if wide {
+            incoming.trap = self.tss_read(base, 100, false)? & 1 != 0;
+        }
+        Ok(incoming)
+    }
+
+    /// All writes to the outgoing TSS must be possible before the first is made.
+    fn probe_outgoing(&mut self, layout: &Layout, base: u32) -> Result<(), Fault> {
+        self.probe_system_write::<u16>(base.wrapping_add(layout.eip))?;
+        self.probe_system_write::<u16>(base.wrapping_add(layout.seg_at(layout.segs as u32 - 1)))
+    }
+
+    fn save_outgoing(&mut self, layout: &Layout, base: u32, eflags: u32) -> Result<(), Fault> {
+        let wide = layout.wide;
+        self.tss_write(base, layout.eip, wide, self.next_eip)?;
+        self.tss_write(base, layout.eflags, wide, eflags)?;
+        for n in 0..8 {
+            self.tss_write(base, layout.gpr_at(n), wide, self.regs.gpr[n as usize])?;
+        }
+        for n in 0..layout.segs as u32 {
+            let selector = self.regs.seg[n as usize].selector;
+            self.tss_write(base, layout.seg_at(n), false, selector as u32)?;
+        }
+        Ok(())
+    }
+
+    fn load_task_cr3(&mut self, cr3: u32) -> Result<(), Fault> {
+        if self.regs.cr4 & cr4::PAE != 0 && cr3 != self.regs.cr3 {
+            self.load_pdptes(cr3).map_err(|_| Fault::ts(selector_index_bits(self.regs.tr.selector)))?;
+        }
+        self.set_cr3(cr3);
+        Ok(())
+    }
+
+    /// Steps after the commit: LDTR, then CS, SS and the data segments, each with its own fault in the new task.
+    fn fill_task_segments(&mut self, incoming: &Incoming, v86: bool) -> Result<(), Fault> {
+        self.fill_ldtr(incoming.ldt)?;
+        if v86 {
+            self.regs.seg = incoming.seg.map(|selector| Segment::real(selector, 3));
+            return Ok(());
+        }
+        let cpl = self.regs.cpl;
+        let cs = incoming.seg[SegReg::Cs as usize];
+        let code = selector_index_bits(cs);
+        if is_null(cs) {
+            return Err(Fault::ts(code));
+        }
+        let found = self.find_descriptor(cs, Fault::ts)?;
+        let level_fits = if found.d.is_conforming() { found.d.dpl() <= cpl } else { found.d.dpl() == cpl };
+        if !found.d.is_code() || !level_fits {
+            return Err(Fault::ts(code));
+        }
+        if !found.d.present() {
+            return Err(Fault::np(code));
+        }
+        let cs_d = self.mark_accessed(found)?;
+
+        let ss = incoming.seg[SegReg::Ss as usize];
+        let ss_segment = self.inner_stack_segment(ss, cpl)?;
+        self.regs.seg[SegReg::Ss as usize] = ss_segment;
+        self.regs.seg[SegReg::Cs as usize] = Segment::from_descriptor(cs, cs_d);
+        for seg in [SegReg::Ds, SegReg::Es, SegReg::Fs, SegReg::Gs] {
+            let selector = incoming.seg[seg as usize];
+            let loaded = self.prepare_segment(seg, selector).map_err(|fault| match fault.vector() {
+                crate::fault::vector::GP => Fault::ts(selector_index_bits(selector)),
+                _ => fault,
+            })?;
+            self.regs.seg[seg as usize] = loaded;
+        }
+        Ok(())
+    }
+
+    fn fill_ldtr(&mut self, selector: u16) -> Result<(), Fault> {
+        if is_null(selector) {
+            return Ok(());
+        }
+        let code = selector_index_bits(selector);
+        if selector & 4 != 0 {
+            return Err(Fault::ts(code));
+        }
+        let found = self.find_descriptor(selector, Fault::ts)?;
+        if found.d.is_segment() || found.d.system_type() != SystemType::Ldt || !found.d.present() {
+            return Err(Fault::ts(code));
+        }
+        self.regs.ldtr = Segment::from_descriptor(selector, found.d);
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! Pointer validation (SDM vol. 3, 5.10): LAR LSL VERR VERW ARPL. They set ZF and never fault on the selector.
+
+use crate::Cpu;
+use crate::decode::{Handler, Op};
+use crate::fault::Fault;
+use crate::interp::operand::{Mem, Place, Reg, Source, has_memory};
+use crate::seg::{Descriptor, SystemType, is_null};
+use crate::word::Word;
+use iced_x86::{Code, Instruction};
+
+fn require_protected(cpu: &Cpu) -> Result<(), Fault> {
+    if cpu.regs.protected() { Ok(()) } else { Err(Fault::UD) }
+}
+
+/// The descriptor of `selector` if it can be seen from CPL and RPL; `None` if not. Page faults are real.
+fn visible(cpu: &mut Cpu, selector: u16) -> Result<Option<Descriptor>, Fault> {
+    if is_null(selector) {
+        return Ok(None);
+    }
+    let d = match cpu.find_descriptor(selector, Fault::gp) {
+        Ok(found) => found.d,
+        Err(fault) if fault.vector() == crate::fault::vector::GP => return Ok(None),
+        Err(fault) => return Err(fault),
+    };
+    let reaches = d.dpl() >= cpu.regs.cpl && d.dpl() >= selector as u8 & 3;
+    Ok((d.is_conforming() || reaches).then_some(d))
+}
+
+/// The selector of LAR and LSL: a memory operand is 16 bits whatever the operand size.
+fn lar<W: Word, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    require_protected(cpu)?;
+    let selector = S::get::<u16>(cpu, op)?;
+    let d = visible(cpu, selector)?.filter(|d| {
+        let known = !matches!(
+            d.system_type(),
+            SystemType::Reserved
+                | SystemType::InterruptGate16
+                | SystemType::TrapGate16
+                | SystemType::InterruptGate32
+                | SystemType::TrapGate32
+        );
+        d.is_segment() || known
+    });
+    if let Some(d) = d {
+        cpu.set_reg(op.reg[0], W::from_u32(d.hi & 0x00FF_FF00));
+    }
+    cpu.regs.flags.set_zf(d.is_some());
+    Ok(())
+}
+
+fn lsl<W: Word, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    require_protected(cpu)?;
+    let selector = S::get::<u16>(cpu, op)?;
+    let d = visible(cpu, selector)?.filter(|d| {
+        d.is_segment()
+            || matches!(
+                d.system_type(),
+                SystemType::Tss16 { .. } | SystemType::Tss32 { .. } | SystemType::Ldt
+            )
+    });
+    if let Some(d) = d {
+        cpu.set_reg(op.reg[0], W::from_u32(d.limit()));
+    }
+    cpu.regs.flags.set_zf(d.is_some());
+    Ok(())
+}
+
+fn verify<S: Source, const WRITE: bool>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    require_protected(cpu)?;
+    let selector = S::get::<u16>(cpu, op)?;
+    let d = visible(cpu, selector)?;
+    let ok = d.is_some_and(|d| if WRITE { d.is_writable_data() } else { d.is_segment() && d.is_readable() });
+    cpu.regs.flags.set_zf(ok);
+    Ok(())
+}
+
+fn arpl<D: Place>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    require_protected(cpu)?;
+    let rpl = cpu.reg::<u16>(op.reg[1]) & 3;
+    D::modify::<u16>(cpu, op, |cpu, selector| {
+        let raise = selector & 3 < rpl;
+        cpu.regs.flags.set_zf(raise);
+        if raise { selector & !3 | rpl } else { selector }
+    })
+}
+
+pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
+    use Code::*;
+    let mem = has_memory(insn);
+    Some(match insn.code() {
+        Lar_r16_rm16 => {
+            if mem {
+                lar::<u16, Mem>
+            } else {
+                lar::<u16, Reg<1>>
+            }
+        }
+        Lar_r32_r32m16 => {
+            if mem {
+                lar::<u32, Mem>
+            } else {
+                lar::<u32, Reg<1>>
+            }
+        }
+        Lsl_r16_rm16 => {
+            if mem {
+                lsl::<u16, Mem>
+            } else {
+                lsl::<u16, Reg<1>>
+            }
+        }
+        Lsl_r32_r32m16 => {
+            if mem {
+                lsl::<u32, Mem>
+            } else {
+                lsl::<u32, Reg<1>>
+            }
+        }
+        Verr_rm16 | Verr_r32m16 => {
+            if mem {
+                verify::<Mem, false>
+            } else {
+                verify::<Reg<0>, false>
+            }
+        }
+        Verw_rm16 | Verw_r32m16 => {
+            if mem {
+                verify::<Mem, true>
+            } else {
+                verify::<Reg<0>, true>
+            }
+        }
+        Arpl_rm16_r16 | Arpl_r32m16_r32 => {
+            if mem {
+                arpl::<Mem>
+            } else {
+                arpl::<Reg<0>>
+            }
+        }
+        _ => return None,
+    })
+}
