@@ -3,8 +3,8 @@
 use crate::ledger::prove as line;
 use guest_kit::catch;
 use guest_kit::hypercall::{self, call_later, flush_tlb, number};
-use guest_kit::memory::allocate_frame;
-use guest_kit::paging::{AddressSpace, flags, phys_to_virt};
+use guest_kit::memory::{frame_with, peek, poke};
+use guest_kit::paging::{AddressSpace, flags};
 
 /// An address of the kernel's half that boot did not map.
 const SCRATCH: u32 = 0x8100_0000;
@@ -12,25 +12,6 @@ const SCRATCH: u32 = 0x8100_0000;
 const PROGRAM: u32 = 0x0040_0000;
 /// More address spaces than the Host has shadow roots.
 const SPACES: usize = 6;
-
-/// Reads a word of memory that the page tables may have changed under the compiler.
-pub fn peek(address: u32) -> u32 {
-    // SAFETY: callers mapped the page.
-    unsafe { (address as *const u32).read_volatile() }
-}
-
-/// Writes one.
-pub fn poke(address: u32, value: u32) {
-    // SAFETY: callers mapped the page.
-    unsafe { (address as *mut u32).write_volatile(value) }
-}
-
-/// A frame that starts with this word.
-pub fn frame_with(value: u32) -> u32 {
-    let frame = allocate_frame();
-    poke(phys_to_virt(frame), value);
-    frame
-}
 
 /// Gives proofs 4 to 9.
 pub fn prove() {

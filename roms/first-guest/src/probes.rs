@@ -1,13 +1,13 @@
 //! Ring 3, one rule at a time: a few instructions of ring3.s are run and must end in exactly the right trap.
 
 use crate::ledger::prove as line;
-use crate::paging::{frame_with, poke};
+use guest_kit::at;
 use guest_kit::descriptor::{gate, selector};
 use guest_kit::hypercall::flush_tlb;
 use guest_kit::lguest_data::IF;
-use guest_kit::memory::allocate_frame;
-use guest_kit::paging::{AddressSpace, flags, phys_to_virt};
-use guest_kit::ring3::Context;
+use guest_kit::memory::{allocate_frame, frame_with, poke};
+use guest_kit::paging::{AddressSpace, flags};
+use guest_kit::ring3::{Context, Page, copy_of};
 use guest_kit::trap::{self, Fault, SYSCALL, TRAP_FLAG};
 
 /// Linear addresses of the probes' space.
@@ -20,40 +20,6 @@ const ABSENT: u32 = 0x0040_6000;
 
 const PAGE_FAULT: u32 = 14;
 const PROTECTION: u32 = 13;
-
-unsafe extern "C" {
-    static ring3_load: [[u32; 1024]; 3];
-}
-
-/// The pages of ring3.s, in the order of the image.
-#[derive(Clone, Copy)]
-pub enum Page {
-    ProgramA,
-    ProgramB,
-    Probes,
-}
-
-/// A frame of its own with a copy of such a page.
-pub fn copy_of(page: Page) -> u32 {
-    let frame = allocate_frame();
-    // SAFETY: three pages of the image, never written.
-    let source = unsafe { &ring3_load[page as usize] };
-    for (to, &word) in (phys_to_virt(frame)..).step_by(4).zip(source) {
-        poke(to, word);
-    }
-    frame
-}
-
-/// The linear address of a label of ring3.s.
-macro_rules! at {
-    ($label:ident) => {{
-        unsafe extern "C" {
-            static $label: u8;
-        }
-        &raw const $label as u32
-    }};
-}
-pub(crate) use at;
 
 /// An address space with one page of each kind.
 fn make_space() -> AddressSpace {

@@ -4,15 +4,14 @@
 //! used it last, and changes hands at the #NM the other one's first use raises.
 
 use crate::ledger::prove as line;
-use crate::paging::{peek, poke};
-use crate::probes::{Page, at, copy_of};
 use core::arch::asm;
+use guest_kit::at;
 use guest_kit::descriptor::{Descriptor, kind, selector};
 use guest_kit::hypercall::{load_tls, set_clockevent, task_switched};
-use guest_kit::memory::allocate_frame;
+use guest_kit::memory::{allocate_frame, peek, poke};
 use guest_kit::paging::{AddressSpace, flags, phys_to_virt};
 use guest_kit::print;
-use guest_kit::ring3::Context;
+use guest_kit::ring3::{Context, Page, copy_of};
 use guest_kit::trap::{self, Fault, IRQ_BASE, SYSCALL};
 
 const CODE: u32 = 0x0040_0000;

@@ -10,8 +10,6 @@ use guest_kit::trap;
 
 /// A port that is busy below us: the line control register of the first serial port, which the Host has set.
 const BUSY_PORT: u16 = 0x3fb;
-/// EFLAGS.IOPL.
-const IOPL: u32 = 0x3000;
 
 /// Gives proofs 10 to 19.
 pub fn prove() {
@@ -52,7 +50,7 @@ fn flags() -> bool {
     let after: u32;
     let fault = catch!("pushfl", "orl $0x3000, (%esp)", "andl $0xfffffdff, (%esp)", "popfl", "cli", "pushfl",
         "popl {f}"; f = out(reg) after);
-    fault.is_none() && after & (IF | IOPL) == IF
+    fault.is_none() && after & (IF | trap::IO_LEVEL) == IF
 }
 
 fn privileged() -> bool {

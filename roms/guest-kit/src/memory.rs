@@ -1,6 +1,7 @@
 //! The memory functions the compiler calls, and the frames the kernel gives to page tables and programs.
 
 use crate::cell::Global;
+use crate::paging::{phys_to_virt, virt_to_phys};
 use core::arch::asm;
 
 /// Copies forwards.
@@ -105,5 +106,24 @@ pub fn allocate_frame() -> u32 {
     let n = NEXT.get();
     assert!(n < FRAMES, "out of page frames");
     NEXT.set(n + 1);
-    crate::paging::virt_to_phys(POOL.as_ptr() as u32) + n as u32 * PAGE
+    virt_to_phys(POOL.as_ptr() as u32) + n as u32 * PAGE
+}
+
+/// Reads a word of memory that the page tables may have changed under the compiler.
+pub fn peek(address: u32) -> u32 {
+    // SAFETY: callers mapped the page.
+    unsafe { (address as *const u32).read_volatile() }
+}
+
+/// Writes one.
+pub fn poke(address: u32, value: u32) {
+    // SAFETY: callers mapped the page.
+    unsafe { (address as *mut u32).write_volatile(value) }
+}
+
+/// A frame that starts with this word.
+pub fn frame_with(value: u32) -> u32 {
+    let frame = allocate_frame();
+    poke(phys_to_virt(frame), value);
+    frame
 }

@@ -2,6 +2,8 @@
 
 use crate::descriptor::selector;
 use crate::lguest_data::{DATA, IF};
+use crate::memory::{allocate_frame, poke};
+use crate::paging::phys_to_virt;
 use crate::trap::{Fault, SYSCALL};
 
 /// The registers of a program, in the order trap.s pushes them; also the frame of a trap in ring 1, which ends before
@@ -79,4 +81,39 @@ impl Context {
     pub fn is_syscall(&self) -> bool {
         self.vector == SYSCALL
     }
+}
+
+unsafe extern "C" {
+    static ring3_load: [[u32; 1024]; 3];
+}
+
+/// The pages of ring-3 code, in the order of the image.
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub enum Page {
+    ProgramA,
+    ProgramB,
+    Probes,
+}
+
+/// A frame of its own with a copy of such a page.
+pub fn copy_of(page: Page) -> u32 {
+    let frame = allocate_frame();
+    // SAFETY: three pages of the image, never written.
+    let source = unsafe { &ring3_load[page as usize] };
+    for (to, &word) in (phys_to_virt(frame)..).step_by(4).zip(source) {
+        poke(to, word);
+    }
+    frame
+}
+
+/// The address of a label of assembly code.
+#[macro_export]
+macro_rules! at {
+    ($label:ident) => {{
+        unsafe extern "C" {
+            static $label: u8;
+        }
+        &raw const $label as u32
+    }};
 }

@@ -9,6 +9,7 @@ use crate::descriptor::{Descriptor, gate, selector};
 use crate::hypercall;
 use crate::lguest_data::{DATA, IF};
 use crate::ring3::Context;
+use core::arch::asm;
 
 core::arch::global_asm!(include_str!("trap.s"), options(att_syntax));
 
@@ -49,6 +50,8 @@ pub struct Interrupted {
     pub eflags: u32,
     /// `irq_enabled` as the handler found it: an interrupt gate leaves 0.
     pub enabled: u32,
+    /// EFLAGS of the handler itself.
+    pub handler_eflags: u32,
 }
 
 unsafe extern "C" {
@@ -101,7 +104,10 @@ extern "C" fn kernel_trap(frame: &mut Context) {
         let irq = &IRQ_COUNT[(frame.vector - IRQ_BASE) as usize & 31];
         irq.set(irq.get().wrapping_add(1));
         let enabled = DATA.irq_enabled.get();
-        LATEST_IRQ.set(Some(Interrupted { eip: frame.eip, eflags: frame.eflags, enabled }));
+        let handler_eflags: u32;
+        // SAFETY: reads EFLAGS.
+        unsafe { asm!("pushfd", "pop {f}", f = out(reg) handler_eflags) };
+        LATEST_IRQ.set(Some(Interrupted { eip: frame.eip, eflags: frame.eflags, enabled, handler_eflags }));
         return;
     }
     let fault = frame.fault();
@@ -112,11 +118,17 @@ extern "C" fn kernel_trap(frame: &mut Context) {
     CAUGHT.set(Some(fault));
     RECOVERY.set(0);
     frame.eip = recovery;
-    frame.eflags &= !TRAP_FLAG;
+    frame.eflags &= !(TRAP_FLAG | NESTED_TASK);
 }
 
 /// EFLAGS.TF.
 pub const TRAP_FLAG: u32 = 0x100;
+/// EFLAGS.NT.
+pub const NESTED_TASK: u32 = 0x4000;
+/// EFLAGS.IOPL.
+pub const IO_LEVEL: u32 = 0x3000;
+/// EFLAGS.VM.
+pub const VIRTUAL_8086: u32 = 0x2_0000;
 
 /// The fault the latest [`catch!`](crate::catch) caught.
 pub fn take_caught() -> Option<Fault> {

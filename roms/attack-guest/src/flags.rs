@@ -1,0 +1,115 @@
+//! EFLAGS, instructions and shared words a Guest could use to leave its ring.
+
+use crate::Verdict;
+use crate::target::{SCRATCH, expect, probe, probe_with_flags, ring3_space};
+use guest_kit::hypercall::{flush_async, send_interrupts, set_clockevent, set_pte};
+use guest_kit::lguest_data::{DATA, IF, is_layout_c, noirq_iret};
+use guest_kit::paging::AddressSpace;
+use guest_kit::trap::{self, IO_LEVEL, NESTED_TASK, VIRTUAL_8086};
+use guest_kit::{at, catch, memory};
+
+const TIMER: u32 = 0;
+const PATIENCE: u32 = 20_000_000;
+
+/// The attacks of this file.
+pub const TABLE: &[(&str, fn() -> Verdict)] = &[
+    ("flags-window", flags_window),
+    ("flags-nested-task", nested_task),
+    ("flags-single-step", single_step),
+    ("flags-io-level", io_level),
+    ("privileged", privileged),
+    ("far-host-code", far_host_code),
+    ("irq-words", irq_words),
+    ("clockevent-storm", clockevent_storm),
+];
+
+/// Makes the Host take the frame of the no-interrupt IRET (layout C) for an interrupt, with hostile flags in it.
+fn flags_window() -> Verdict {
+    unsafe extern "C" {
+        safe fn leave_with_flags(flags: u32);
+    }
+    expect(is_layout_c(), "needs layout=c")?;
+    trap::unmask(TIMER);
+    trap::disable_interrupts();
+    set_clockevent(50_000);
+    let pending = (0..PATIENCE).any(|_| DATA.irq_pending.get() != 0);
+    expect(pending, "no interrupt was pending")?;
+    set_pte(AddressSpace::kernel().cr3(), &raw const noirq_iret as u32, 0);
+    leave_with_flags(IF | IO_LEVEL | NESTED_TASK | VIRTUAL_8086 | 2);
+    let Some(seen) = trap::latest_irq() else { return Err("no interrupt in the window") };
+    expect(seen.eip == at!(leave_with_flags_landing), "the interrupt came elsewhere")?;
+    let hostile = IO_LEVEL | NESTED_TASK | VIRTUAL_8086;
+    expect(seen.handler_eflags & (hostile | IF) == IF, "flags from memory reached the handler")
+}
+
+/// NT across a hypercall, and the task return it makes of an IRET.
+fn nested_task() -> Verdict {
+    let fault = catch!("pushfl", "orl $0x4000, (%esp)", "popfl", "xorl %eax, %eax", "int $0x1f", "iretl";
+        out("eax") _);
+    expect(fault.is_some_and(|f| f.vector == 10), "a task return from ring 1")
+}
+
+/// TF across a hypercall: the step ends in the kernel, not in the Host.
+fn single_step() -> Verdict {
+    let fault = catch!("pushfl", "orl $0x100, (%esp)", "popfl", "xorl %eax, %eax", "int $0x1f", "nop", "nop", "nop";
+        out("eax") _);
+    expect(fault.is_some_and(|f| f.vector == 1), "no single step")
+}
+
+fn io_level() -> Verdict {
+    ring3_space();
+    let fault = probe_with_flags(at!(probe_in), IO_LEVEL);
+    expect(fault.vector == 13, "IOPL was ours to set")
+}
+
+/// Every privileged instruction, from ring 3; from ring 1, an IRET to ring 0.
+fn privileged() -> Verdict {
+    ring3_space();
+    let load = |label: u32| memory::peek(label);
+    for label in (at!(probe_privileged)..).step_by(16).take_while(|&label| load(label) & 0xff != 0) {
+        let fault = probe(label, 0);
+        expect(matches!(fault.vector, 6 | 13), "a privileged instruction ran in ring 3")?;
+        expect(fault.eip == label, "another instruction faulted")?;
+    }
+    let fault = catch!("pushfl", "pushl $0x50", "pushl $0", "iretl");
+    expect(fault.is_some_and(|f| f.vector == 13 && f.error == 0x50), "IRET to ring 0")
+}
+
+fn far_host_code() -> Verdict {
+    let fault = catch!("lcall $0x50, $0");
+    expect(fault.is_some_and(|f| f.vector == 13 && f.error == 0x50), "ring 1 called the Host")?;
+    ring3_space();
+    let fault = probe(at!(probe_host_code), 0);
+    expect(fault.vector == 13 && fault.error == 0x50, "ring 3 called the Host")
+}
+
+/// Garbage in every shared word but the ring.
+fn irq_words() -> Verdict {
+    for garbage in [u32::MAX, 0x5555_5555, SCRATCH] {
+        DATA.irq_pending.set(garbage);
+        DATA.cr2.set(garbage);
+        DATA.time.set([garbage; 2]);
+        DATA.reserve_mem.set(garbage);
+        DATA.irq_enabled.set(garbage);
+        DATA.blocked_interrupts.set(garbage);
+        set_clockevent(1000);
+        flush_async();
+    }
+    trap::disable_interrupts();
+    trap::mask(TIMER);
+    Ok(())
+}
+
+/// As many interrupts as the Host will give.
+fn clockevent_storm() -> Verdict {
+    trap::unmask(TIMER);
+    DATA.irq_enabled.set(IF);
+    for _ in 0..2000 {
+        set_clockevent(1);
+        send_interrupts();
+    }
+    let arrived = (0..PATIENCE).any(|_| trap::irq_count(TIMER) > 0);
+    trap::disable_interrupts();
+    trap::mask(TIMER);
+    expect(arrived, "no interrupt came")
+}

@@ -1,0 +1,181 @@
+//! Page tables that point to nowhere, to the Switcher, or to too much.
+
+use crate::Verdict;
+use crate::target::{NOWHERE, OUTSIDE, SCRATCH, expect, probe, ring3_space};
+use core::arch::asm;
+use guest_kit::hypercall::{flush_async, flush_tlb, set_pgd, set_pte};
+use guest_kit::lguest_data::DATA;
+use guest_kit::memory::{allocate_frame, frame_with, peek, poke};
+use guest_kit::paging::{AddressSpace, flags, phys_to_virt, virt_to_phys};
+use guest_kit::{at, boot, catch};
+
+const READY: u32 = flags::KERNEL_DATA | flags::ACCESSED | flags::DIRTY;
+const GLOBAL: u32 = 0x100;
+const SECRET: u32 = 0x0bad_5eed;
+
+/// The attacks of this file.
+pub const TABLE: &[(&str, fn() -> Verdict)] = &[
+    ("pgd-large", || touch_directory(flags::TABLE | flags::LARGE)),
+    ("pgd-global", || touch_directory(allocate_frame() | flags::TABLE | GLOBAL)),
+    ("pgd-outside", || touch_directory(OUTSIDE | flags::TABLE)),
+    ("pte-large", || touch_page(allocate_frame() | flags::KERNEL_DATA | flags::LARGE)),
+    ("pte-outside", || touch_page((boot::memory_size() + (16 << 20)) | flags::KERNEL_DATA)),
+    ("pte-max", || touch_page(0xffff_f000 | flags::KERNEL_DATA)),
+    ("set-pte-large", || tell_page(allocate_frame() | READY | flags::LARGE)),
+    ("set-pte-outside", || tell_page(OUTSIDE | READY)),
+    ("set-pte-absent", set_pte_absent),
+    ("set-pte-clean", set_pte_clean),
+    ("set-pte-no-root", || {
+        set_pte(0, NOWHERE, allocate_frame() | READY | flags::USER);
+        Ok(())
+    }),
+    ("set-pgd-no-root", || {
+        (0..1024).for_each(|index| set_pgd(0, index));
+        Ok(())
+    }),
+    ("set-pgd-index", || tell_directory(1024)),
+    ("set-pgd-max", || tell_directory(u32::MAX)),
+    ("set-pgd-switcher", || {
+        tell_directory(switcher() >> 22)?;
+        flush_tlb(true);
+        tell_directory(1023)
+    }),
+    ("switcher-touch", || tell(switcher(), allocate_frame() | READY)),
+    ("switcher-touch-last", || tell(0xffff_f000, 0)),
+    ("switcher-own-table", switcher_own_table),
+    ("switcher-write", switcher_write),
+    ("switcher-ring3", switcher_ring3),
+    ("shadow-flood", shadow_flood),
+    ("data-as-page-table", || {
+        let data = virt_to_phys(&raw const DATA as u32);
+        AddressSpace::kernel().set_directory_entry(NOWHERE, data | flags::TABLE);
+        // The statuses of the ring, 0xff each, make an entry with bit 7.
+        touch(NOWHERE + 6 * 4096)
+    }),
+];
+
+/// Where the memory begins that the Host keeps for the Switcher.
+fn switcher() -> u32 {
+    0u32.wrapping_sub(DATA.reserve_mem.get())
+}
+
+/// Reads an address, whatever that does.
+fn touch(address: u32) -> Verdict {
+    let _ = catch!("movl ({a}), {a}"; a = inout(reg) address => _);
+    Ok(())
+}
+
+fn touch_directory(entry: u32) -> Verdict {
+    AddressSpace::kernel().set_directory_entry(NOWHERE, entry);
+    touch(NOWHERE)
+}
+
+fn touch_page(entry: u32) -> Verdict {
+    AddressSpace::kernel().set_entry(SCRATCH, entry);
+    touch(SCRATCH)
+}
+
+fn tell(address: u32, entry: u32) -> Verdict {
+    set_pte(AddressSpace::kernel().cr3(), address, entry);
+    Ok(())
+}
+
+fn tell_directory(index: u32) -> Verdict {
+    set_pgd(AddressSpace::kernel().cr3(), index);
+    Ok(())
+}
+
+/// SET_PTE on an address whose shadow table exists, because a neighbour is in use.
+fn tell_page(entry: u32) -> Verdict {
+    AddressSpace::kernel().map(SCRATCH + 0x1000, allocate_frame(), flags::KERNEL_DATA);
+    touch(SCRATCH + 0x1000)?;
+    tell(SCRATCH, entry)
+}
+
+/// A swap entry may have any bits but P.
+fn set_pte_absent() -> Verdict {
+    let swapped = (OUTSIDE | READY | flags::LARGE) & !flags::PRESENT;
+    tell_page(swapped)?;
+    AddressSpace::kernel().set_entry(SCRATCH, swapped);
+    let fault = catch!("movl ({a}), {a}"; a = inout(reg) SCRATCH => _);
+    expect(fault.is_some_and(|f| f.vector == 14), "an absent page was readable")
+}
+
+/// A clean entry must not become writable behind the Guest's back: D would be lost.
+fn set_pte_clean() -> Verdict {
+    let space = AddressSpace::kernel();
+    let clean = allocate_frame() | flags::KERNEL_DATA | flags::ACCESSED;
+    tell_page(0)?;
+    space.change(SCRATCH, clean);
+    poke(SCRATCH, 1);
+    expect(space.entry(SCRATCH) & flags::DIRTY != 0, "a write left no D")
+}
+
+/// A table of our own for the Switcher's window: none of its pages may become ours.
+fn switcher_own_table() -> Verdict {
+    let space = AddressSpace::new();
+    let frame = frame_with(SECRET);
+    for page in 0..1024 {
+        space.map(0xffc0_0000 + page * 4096, frame, flags::USER_DATA | flags::ACCESSED | flags::DIRTY);
+    }
+    space.activate();
+    set_pgd(space.cr3(), 1023);
+    for page in 0..1024 {
+        let address = 0xffc0_0000 + page * 4096;
+        let value: u32;
+        let fault = catch!("movl ({a}), {v}"; a = in(reg) address, v = out(reg) value);
+        expect(address < switcher() || fault.is_some() || value != SECRET, "a page of the window is ours")?;
+    }
+    Ok(())
+}
+
+/// Base of the table a store instruction reveals.
+fn live_tables() -> (u32, u32) {
+    let (mut gdt, mut idt) = ([0u16; 4], [0u16; 4]);
+    // SAFETY: SGDT and SIDT store six bytes.
+    unsafe { asm!("sgdt [{g}]", "sidt [{i}]", g = in(reg) &raw mut gdt, i = in(reg) &raw mut idt) };
+    let base = |t: [u16; 4]| u32::from(t[1]) | u32::from(t[2]) << 16;
+    (base(gdt), base(idt))
+}
+
+/// Writes to the live GDT, the live IDT and the Switcher's text, putting back what is there.
+fn switcher_write() -> Verdict {
+    let (gdt, idt) = live_tables();
+    let page_fault = idt + 14 * 8;
+    let text = peek(page_fault) & 0xffff | peek(page_fault + 4) & 0xffff_0000;
+    for address in [gdt, idt, text & !3] {
+        let fault = catch!("movl ({a}), {v}", "movl {v}, ({a})"; a = in(reg) address, v = out(reg) _);
+        expect(fault.is_some_and(|f| f.vector == 14 && f.error == 3), "the Host's page was writable")?;
+    }
+    Ok(())
+}
+
+fn switcher_ring3() -> Verdict {
+    let (gdt, idt) = live_tables();
+    ring3_space();
+    for address in [gdt, idt] {
+        let fault = probe(at!(probe_read), address);
+        expect(fault.vector == 14 && fault.error == 5, "ring 3 can read the Host's page")?;
+    }
+    Ok(())
+}
+
+/// More shadow tables than any Host keeps: all of ring 3's half, in six address spaces.
+fn shadow_flood() -> Verdict {
+    let (table, frame) = (allocate_frame(), frame_with(SECRET));
+    for index in 0..1024 {
+        poke(phys_to_virt(table) + index * 4, frame | flags::KERNEL_DATA);
+    }
+    for _ in 0..6 {
+        let space = AddressSpace::new();
+        for index in 0..512 {
+            space.set_directory_entry(index << 22, table | flags::TABLE);
+        }
+        space.activate();
+        for index in 0..512 {
+            expect(peek(index << 22) == SECRET, "a page changed its contents")?;
+        }
+    }
+    flush_async();
+    Ok(())
+}
