@@ -1,0 +1,86 @@
+//! The attack Guest's attacks: each ends as the table says, and otherwise when its check in the Host is gone.
+
+use harness::{Boot, End, Limit, Report, Runner, in_parallel};
+use ringside_expectations::attacks::Outcome;
+use ringside_expectations::{ATTACKS, Attack, Mutant};
+
+/// Exit status after the Host's last Guest was killed.
+const KILLED: u32 = 3;
+
+fn boot(attack: &Attack) -> Boot {
+    let mut boot = Boot::new("attack-guest.elf", &format!("attack={} {}", attack.name, attack.words));
+    if attack.outcome == Outcome::Endless {
+        boot.limit = Limit::Short;
+    }
+    boot
+}
+
+/// Did it end as it must? If not, how.
+fn judge(attack: &Attack, report: &Report) -> Result<(), String> {
+    let says = |text: &str| report.console.lines().any(|line| line == text);
+    let tried = says(&format!("attack {}", attack.name));
+    let survived = says(&format!("survived {}", attack.name));
+    let as_expected = tried == attack.is_announced()
+        && match attack.outcome {
+            Outcome::Killed(categories) => {
+                let named = categories.iter().any(|c| report.host_log.contains(c));
+                !survived && named && report.end == End::Status(KILLED)
+            }
+            Outcome::Survived => survived && report.end == End::PowerOff,
+            Outcome::Endless => !survived && report.end == End::Limit,
+        };
+    if as_expected {
+        return Ok(());
+    }
+    let tail = |text: &str| {
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(4)..].join("\n    ")
+    };
+    Err(format!(
+        "{}: must be {:?}, was {:?}\n  console:\n    {}\n  Host:\n    {}",
+        attack.name,
+        attack.outcome,
+        report.end,
+        tail(&report.console),
+        tail(&report.host_log)
+    ))
+}
+
+#[test]
+fn every_attack_ends_as_it_must() {
+    let runner = Runner::from_environment();
+    let wrong: Vec<String> = in_parallel(ATTACKS, |attack| judge(attack, &runner.run(&boot(attack))))
+        .into_iter()
+        .filter_map(Result::err)
+        .collect();
+    assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), ATTACKS.len(), wrong.join("\n"));
+}
+
+#[test]
+fn each_check_is_needed() {
+    let runner = Runner::from_environment();
+    let cases: Vec<(&Attack, Mutant)> = ATTACKS
+        .iter()
+        .flat_map(|attack| attack.mutants.iter().map(move |&mutant| (attack, mutant)))
+        .filter(|&(_, mutant)| runner.knows(mutant))
+        .collect();
+    let idle: Vec<String> = in_parallel(&cases, |&(attack, mutant)| {
+        let mut boot = boot(attack).with_mutant(mutant);
+        boot.limit = Limit::Short;
+        let report = runner.run(&boot);
+        let known = !report.host_log.contains("no such mutant");
+        let same = judge(attack, &report).is_ok();
+        (same || !known).then(|| format!("{} ends the same under {mutant:?} (known: {known})", attack.name))
+    })
+    .into_iter()
+    .flatten()
+    .collect();
+    assert!(idle.is_empty(), "{} of {} cases:\n{}", idle.len(), cases.len(), idle.join("\n"));
+}
+
+#[test]
+fn names_are_unique() {
+    for (n, attack) in ATTACKS.iter().enumerate() {
+        assert!(ATTACKS[..n].iter().all(|other| other.name != attack.name), "{} twice", attack.name);
+    }
+}

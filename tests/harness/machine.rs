@@ -1,0 +1,49 @@
+//! Our machine, in this process: what `ringside` would do without a terminal.
+
+use crate::{Boot, End, Limit, Report};
+use machine::boot::multiboot::{Module, Multiboot};
+use machine::inputs::{Input, Stamp};
+use machine::outputs::OutputPort;
+use machine::{Config, Machine, MachineExit, Until};
+use std::fs;
+use std::path::Path;
+
+const RAM: u64 = 128 << 20;
+/// A moment of wall-clock time, the same in every run.
+const RTC: i64 = 1_000_000_000;
+
+pub fn run(boot: &Boot) -> Report {
+    let read = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    let (host, guest) = (read(&boot.host), read(&boot.guest));
+    let mut machine = Machine::new(Config { ram: RAM, rtc: RTC }).expect("128 MiB of RAM");
+    machine.cpu.mutant = boot.cpu_mutant.map(|name| {
+        cpu::Mutant::from_name(name).unwrap_or_else(|| panic!("the processor has no mutant {name}"))
+    });
+    let string = format!("guest {}", boot.guest_words);
+    let modules = [Module { data: &guest, string: string.trim_end().as_bytes() }];
+    let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
+    image.load(&mut machine).expect("the Host is a multiboot kernel");
+    if !boot.input.is_empty() {
+        machine.inputs.add(Stamp::default(), Input::Com1(boot.input.clone()));
+    }
+    let limit = match boot.limit {
+        Limit::Generous => 3_000_000_000,
+        Limit::Short => 300_000_000,
+    };
+    let end = match machine.run(Until { insns: limit, vtime: 10 * limit }) {
+        MachineExit::PowerOff => End::PowerOff,
+        MachineExit::DebugExit(value) => End::Status(value << 1 | 1),
+        MachineExit::Limit => End::Limit,
+        _ => End::Stopped,
+    };
+    let mut said = |port| String::from_utf8_lossy(&machine.take_output(port)).into_owned();
+    let (console, host_log) = (said(OutputPort::Com1), said(OutputPort::Com2));
+    let mutant = boot.cpu_mutant.map_or(String::new(), |name| format!(" (processor: {name})"));
+    let command = format!(
+        "ringside run --host {} {} --append {:?}{mutant}",
+        boot.host.display(),
+        boot.guest.display(),
+        boot.guest_words
+    );
+    Report { console, host_log, end, command }
+}

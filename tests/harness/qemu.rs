@@ -1,0 +1,91 @@
+//! QEMU as the other machine: the same images, the same command lines, the same console.
+
+use crate::{Boot, End, Limit, Report};
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+use std::{env, fs, process, thread};
+
+const PROGRAM: &str = "qemu-system-i386";
+
+/// Where QEMU is, if it is installed.
+pub fn find() -> Option<PathBuf> {
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(PROGRAM)).find(|path| path.is_file())
+}
+
+/// What QEMU calls itself.
+pub fn version() -> Option<String> {
+    let output = Command::new(find()?).arg("--version").output().ok()?;
+    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+}
+
+pub fn run(boot: &Boot) -> Report {
+    assert!(boot.cpu_mutant.is_none(), "QEMU's processor has no mutants");
+    let program = find().unwrap_or_else(|| panic!("{PROGRAM} is not installed (Debian: qemu-system-x86)"));
+    let log = log_file();
+    let mut command = Command::new(program);
+    command.arg("-kernel").arg(&boot.host);
+    if !boot.host_words.is_empty() {
+        command.args(["-append", &boot.host_words]);
+    }
+    command.arg("-initrd").arg(format!("{} {}", boot.guest.display(), boot.guest_words).trim_end());
+    command.args(["-serial", "stdio", "-serial", &format!("file:{}", log.display())]);
+    command.args(["-display", "none", "-no-reboot", "-m", "128"]);
+    command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    let line = format!("{command:?}");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
+    let mut stdin = child.stdin.take().expect("stdin is piped");
+    let mut stdout = child.stdout.take().expect("stdout is piped");
+    let console = thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A console that breaks off is a short transcript, which the test will see.
+        let _ = stdout.read_to_end(&mut bytes);
+        bytes
+    });
+    // A Guest that ends before it read everything closes the pipe: no error of ours.
+    let _ = stdin.write_all(&boot.input);
+    let end = wait(&mut child, boot.limit);
+    let console = console.join().expect("the reader does not panic");
+    let host_log = fs::read(&log).unwrap_or_default();
+    // Left behind, it would only take room.
+    let _ = fs::remove_file(&log);
+    Report {
+        console: String::from_utf8_lossy(&console).into_owned(),
+        host_log: String::from_utf8_lossy(&host_log).into_owned(),
+        end,
+        command: line,
+    }
+}
+
+/// A name no other run of this or another process has.
+fn log_file() -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let n = NEXT.fetch_add(1, Ordering::Relaxed);
+    env::temp_dir().join(format!("ringside-host-log-{}-{n}", process::id()))
+}
+
+fn wait(child: &mut Child, limit: Limit) -> End {
+    let patience = match limit {
+        Limit::Generous => Duration::from_secs(60),
+        Limit::Short => Duration::from_secs(3),
+    };
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("the child is ours") {
+            return match status.code() {
+                Some(0) => End::PowerOff,
+                Some(code) => End::Status(code as u32),
+                None => End::Stopped,
+            };
+        }
+        if start.elapsed() > patience {
+            child.kill().expect("the child is ours");
+            child.wait().expect("the child is ours");
+            return End::Limit;
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+}
