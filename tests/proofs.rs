@@ -46,7 +46,8 @@ fn the_monitor_obeys() {
     let mut boot = Boot::new(GUEST, "interactive");
     boot.input = b"help\nhypercall\nfault\ntimer\nring3\nnonsense\npoweroff\n".to_vec();
     let report = Runner::from_environment().run(&boot);
-    for answer in ["poweroff   end this Guest", "back again", "vector 14", "irq 0 woke me", "no such command: nonsense"]
+    for answer in
+        ["poweroff   end this Guest", "back again", "vector 14", "irq 0 woke me", "no such command: nonsense"]
     {
         assert!(report.console.contains(answer), "{answer:?} is missing:\n{}", report.console);
     }

@@ -78,6 +78,7 @@ probe interrupts                # four bytes each
     int $\vector
     int $0x80
     .endr
+.balign 16, 0x90
 probe privileged                # sixteen bytes each, the end is a zero
     .irp instruction, "hlt", "clts", "lgdt 0", "lidt 0", "lmsw %ax", "lldt %ax", "ltr %ax", "movl %eax, %cr0", "movl %eax, %cr3", "movl %eax, %cr4", "movl %eax, %dr7", "rdmsr", "wrmsr", "wbinvd", "invd", "sysenter", "syscall", "cli", "sti", "outb %al, $0x80"
     \instruction

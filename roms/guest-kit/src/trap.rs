@@ -36,6 +36,9 @@ pub struct Fault {
 /// Where a provoked fault goes on, 0 for nowhere.
 #[unsafe(export_name = "recovery")]
 static RECOVERY: Global<u32> = Global::new(0);
+/// The stack pointer there: what the faulting code had pushed is gone.
+#[unsafe(export_name = "recovery_stack")]
+static RECOVERY_STACK: Global<u32> = Global::new(0);
 static CAUGHT: Global<Option<Fault>> = Global::new(None);
 
 /// Interrupts seen per irq, and the frame of the latest one.
@@ -108,6 +111,8 @@ extern "C" fn kernel_trap(frame: &mut Context) {
         // SAFETY: reads EFLAGS.
         unsafe { asm!("pushfd", "pop {f}", f = out(reg) handler_eflags) };
         LATEST_IRQ.set(Some(Interrupted { eip: frame.eip, eflags: frame.eflags, enabled, handler_eflags }));
+        // What layout C makes of an interrupt in its window: the frame may be one a hostile kernel wrote.
+        frame.eflags &= !(NESTED_TASK | VIRTUAL_8086);
         return;
     }
     let fault = frame.fault();
@@ -141,12 +146,13 @@ pub fn take_caught() -> Option<Fault> {
 #[macro_export]
 macro_rules! catch {
     ($($code:literal),+ $(; $($operands:tt)*)?) => {{
-        // SAFETY: the code is the caller's; a fault goes on at label 33 with the same stack, because faults in ring 1
-        // do not switch stacks and the handler restores every register.
+        // SAFETY: the code is the caller's; a fault goes on at label 33, where the stack is put right; the handler
+        // restores every other register.
         #[allow(unused_unsafe)]
         unsafe {
             core::arch::asm!(
-                "movl $33f, recovery", $($code,)+ "movl $0, recovery", "33:",
+                "movl %esp, recovery_stack", "movl $33f, recovery", $($code,)+
+                "33:", "movl $0, recovery", "movl recovery_stack, %esp",
                 $($($operands)*,)? options(att_syntax));
         }
         $crate::trap::take_caught()

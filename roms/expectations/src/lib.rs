@@ -1,7 +1,8 @@
 //! What the Guests prove and attempt, and what each mutant must break. The Guests print from these tables and the
 //! end-to-end tests check against them, so neither can drift.
 //!
-//! Plain data, `no_std`: the same source is compiled into the Guests (i586) and into the tests.
+//! Plain data, `no_std`: the same source is compiled into the Guests (i586) and into the tests. It lives in the Guests'
+//! workspace, because a package from outside would put its absolute path into the images' symbol names.
 
 #![no_std]
 
