@@ -225,7 +225,8 @@ pub struct PicPair {
 impl Default for PicPair {
     fn default() -> Self {
         let chip = I8259 { lowest: 7, ..I8259::default() };
-        PicPair { master: chip.clone(), slave: chip }
+        // The timer's output is high at power-up, and that is no edge.
+        PicPair { master: I8259 { pins: 0x01, ..chip.clone() }, slave: chip }
     }
 }
 

@@ -1,10 +1,12 @@
 //! National Semiconductor PC16550D UART with FIFOs, at 0x3F8 (COM1) and 0x2F8 (COM2).
 //!
-//! Timing, chosen to be deterministic and kind to guests:
+//! The outside end, chosen to be deterministic and kind to guests:
 //! * *Transmit takes no time.* A byte leaves at the instruction that writes it, so the transmitter is always empty and
 //!   a polling guest never burns instructions waiting. A transmit-empty interrupt follows each write at once.
 //! * *Receive takes one character time each*, by the programmed rate and format, so that a burst of input is an orderly
 //!   sequence of interrupts.
+//! * *Bytes are whole.* Word length and parity count for timing only, so that a guest that never programs them still
+//!   speaks to an eight-bit peer.
 //! * *No byte is lost.* The peer keeps hardware flow control: it sends only while the guest asserts RTS or has the
 //!   receive interrupt enabled, and only when there is room.
 //!
@@ -293,11 +295,10 @@ impl Uart16550 {
         // The request falls with the write and rises again when the byte has left, which is at once.
         self.transmitter_emptied = false;
         self.drive(board);
-        let sent = byte & (0x1F << (self.lcr & 3) | 0x1F);
         if self.is_loopback() {
-            self.accept(board, sent);
+            self.accept(board, byte);
         } else {
-            board.outputs.emit(self.output_port(), &[sent]);
+            board.outputs.emit(self.output_port(), &[byte]);
         }
         self.transmitter_emptied = true;
     }
