@@ -1,0 +1,121 @@
+//! Holding a final state against the expectation, under the vector's masks.
+
+use super::format::{Env, FIELDS, RAM, Vector, field};
+use cpu::Cpu;
+use cpu::mem::PAGE_SIZE;
+
+/// Differing bytes of RAM told at most.
+const MAX_BYTES: usize = 24;
+
+/// Every difference, one line each: field, expected, got.
+pub fn differences(env: &Env, vector: &Vector, cpu: &mut Cpu) -> Vec<String> {
+    let mut out = Vec::new();
+    let mut expected = env.state.clone();
+    vector.initial.apply(&mut expected);
+    vector.expected.apply(&mut expected);
+    let mut ignore = [0u32; FIELDS];
+    for &(n, bits) in &vector.mask.fields {
+        ignore[n as usize] |= bits;
+    }
+    let got = fields(cpu);
+    for (n, name) in field::NAMES.iter().enumerate() {
+        let Some(value) = got[n] else { continue };
+        let want = expected.fields[n];
+        if (want ^ value) & !ignore[n] != 0 {
+            out.push(format!("{name}: expected {want:08x}, got {value:08x}, ignoring {:08x}", ignore[n]));
+        }
+    }
+    for &(n, want) in &vector.expected.fields {
+        let n = n as usize;
+        let (kind, value) = match n {
+            field::SEG_BASE..field::SEG_LIMIT => ("base", hidden(cpu, n - field::SEG_BASE).base),
+            field::SEG_LIMIT..56 => ("limit", hidden(cpu, n - field::SEG_LIMIT).limit),
+            _ => continue,
+        };
+        if value != want {
+            let name = field::NAMES[field::ES + (n & 7)];
+            out.push(format!("{name} {kind}: expected {want:08x}, got {value:08x}"));
+        }
+    }
+    compare_ram(env, vector, cpu, &mut out);
+    out
+}
+
+fn hidden(cpu: &Cpu, n: usize) -> cpu::seg::Segment {
+    match n {
+        6 => cpu.regs.ldtr,
+        7 => cpu.regs.tr,
+        n => cpu.regs.seg[n % 6],
+    }
+}
+
+/// The processor's state by field number; `None` for what it does not have.
+fn fields(cpu: &Cpu) -> [Option<u32>; 37] {
+    let r = &cpu.regs;
+    let mut f = [None; 37];
+    for n in 0..8 {
+        f[n] = Some(r.gpr[n]);
+    }
+    f[field::EIP] = Some(r.eip);
+    f[field::EFLAGS] = Some(r.flags.get());
+    for n in 0..8 {
+        f[field::ES + n] = Some(hidden(cpu, n).selector as u32);
+    }
+    f[field::CR0] = Some(r.cr0);
+    f[field::CR2] = Some(r.cr2);
+    f[field::CR3] = Some(r.cr3);
+    f[field::CR4] = Some(r.cr4);
+    f[field::EFER] = Some(r.msr.efer);
+    f[field::GDT_BASE] = Some(r.gdtr.base);
+    f[field::GDT_LIMIT] = Some(r.gdtr.limit as u32);
+    f[field::IDT_BASE] = Some(r.idtr.base);
+    f[field::IDT_LIMIT] = Some(r.idtr.limit as u32);
+    for n in 0..4 {
+        f[field::DR0 + n] = Some(r.dr[n]);
+    }
+    f[field::DR6] = Some(r.dr6);
+    f[field::DR7] = Some(r.dr7);
+    f
+}
+
+/// RAM outside dirty pages is the environment's by construction; patches outside them are looked at too.
+fn compare_ram(env: &Env, vector: &Vector, cpu: &mut Cpu, out: &mut Vec<String>) {
+    let got = cpu.mem.slice(0, RAM).unwrap_or_default();
+    let mut differing = 0;
+    for (page, got) in got.chunks_exact(PAGE_SIZE).enumerate() {
+        let base = page * PAGE_SIZE;
+        let mut want = [0u8; PAGE_SIZE];
+        want.copy_from_slice(&env.ram[base..base + PAGE_SIZE]);
+        let patches = vector.initial.ram.iter().chain(&vector.expected.ram);
+        for (at, bytes) in patches {
+            overlay(&mut want, base, *at as usize, bytes, |slot, byte| *slot = byte);
+        }
+        if want == *got {
+            continue;
+        }
+        let mut ignore = [0u8; PAGE_SIZE];
+        for (at, bytes) in &vector.mask.ram {
+            overlay(&mut ignore, base, *at as usize, bytes, |slot, byte| *slot |= byte);
+        }
+        for n in 0..PAGE_SIZE {
+            if (want[n] ^ got[n]) & !ignore[n] != 0 {
+                differing += 1;
+                if differing <= MAX_BYTES {
+                    out.push(format!("ram[{:05x}]: expected {:02x}, got {:02x}", base + n, want[n], got[n]));
+                }
+            }
+        }
+    }
+}
+
+/// Apply the part of `bytes` at `at` that lies in the page at `base`.
+fn overlay(page: &mut [u8; PAGE_SIZE], base: usize, at: usize, bytes: &[u8], f: impl Fn(&mut u8, u8)) {
+    if at >= base + PAGE_SIZE || at + bytes.len() <= base {
+        return;
+    }
+    for (n, &byte) in bytes.iter().enumerate() {
+        if let Some(slot) = (at + n).checked_sub(base).and_then(|i| page.get_mut(i)) {
+            f(slot, byte);
+        }
+    }
+}

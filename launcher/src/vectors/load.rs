@@ -1,0 +1,112 @@
+//! Putting a vector's initial state into a processor, and running it to its end.
+
+use super::format::{End, Env, RAM, Vector, field};
+use cpu::bus::EmptyBus;
+use cpu::mem::{PAGE_SIZE, PhysMem, Ram};
+use cpu::regs::{Activity, Msrs, Registers, TableRegister};
+use cpu::seg::{Descriptor, Segment, is_null};
+use cpu::{Cpu, Exit};
+
+/// Instructions after which a vector is given up.
+const BUDGET: u64 = 5000;
+/// Consumer number for dirty pages.
+const DIRTY: u8 = 6;
+
+/// A processor that is loaded again and again.
+pub struct Rig {
+    cpu: Cpu,
+}
+
+impl Rig {
+    /// A processor with the environment's RAM.
+    pub fn new(env: &Env) -> Rig {
+        let mut cpu = Cpu::new(PhysMem::new(Ram::zeroed(RAM)), Box::new(EmptyBus));
+        cpu.mem.write_bytes(0, &env.ram);
+        cpu.take_dirty_pages(DIRTY);
+        Rig { cpu }
+    }
+
+    /// The processor.
+    pub fn cpu(&mut self) -> &mut Cpu {
+        &mut self.cpu
+    }
+
+    /// Set up `vector`; RAM that an earlier vector changed is restored.
+    pub fn load(&mut self, env: &Env, vector: &Vector) {
+        let cpu = &mut self.cpu;
+        for page in cpu.take_dirty_pages(DIRTY) {
+            let at = page as usize * PAGE_SIZE;
+            cpu.with_bus(|_, cx| cx.mem.write_bytes(at as u64, &env.ram[at..at + PAGE_SIZE]));
+        }
+        for (at, bytes) in &vector.initial.ram {
+            cpu.with_bus(|_, cx| cx.mem.write_bytes(*at as u64, bytes));
+        }
+        let mut state = env.state.clone();
+        vector.initial.apply(&mut state);
+        let f = &state.fields;
+
+        cpu.reset();
+        cpu.set_clocks(0, 0);
+        let ram = cpu.mem.slice(0, RAM).unwrap_or_default().to_vec();
+        let r = &mut cpu.regs;
+        *r = Registers::reset();
+        r.gpr.copy_from_slice(&f[..8]);
+        r.eip = f[field::EIP];
+        r.flags.set(f[field::EFLAGS]);
+        r.cr0 = f[field::CR0];
+        r.cr2 = f[field::CR2];
+        r.cr3 = f[field::CR3];
+        r.cr4 = f[field::CR4];
+        r.msr = Msrs { efer: f[field::EFER], ..r.msr };
+        r.gdtr = TableRegister { base: f[field::GDT_BASE], limit: f[field::GDT_LIMIT] as u16 };
+        r.idtr = TableRegister { base: f[field::IDT_BASE], limit: f[field::IDT_LIMIT] as u16 };
+        r.dr.copy_from_slice(&f[field::DR0..field::DR0 + 4]);
+        r.dr6 = f[field::DR6];
+        r.dr7 = f[field::DR7];
+        if r.cr0 & cpu::regs::cr0::PG != 0 && r.cr4 & cpu::regs::cr4::PAE != 0 {
+            for (n, entry) in r.pdpte.iter_mut().enumerate() {
+                *entry = read(&ram, (r.cr3 as usize & !0x1F) + 8 * n, 8);
+            }
+        }
+        load_segments(r, f, &ram);
+        cpu.state_changed();
+    }
+
+    /// Run to HLT at CPL 0 or shutdown; `None` if neither comes.
+    pub fn run(&mut self) -> Option<End> {
+        match self.cpu.run(BUDGET) {
+            Exit::Halted => Some(End::Hlt),
+            Exit::Shutdown => Some(End::Shutdown),
+            Exit::Limit if self.cpu.regs.activity == Activity::Halted => Some(End::Hlt),
+            _ => None,
+        }
+    }
+}
+
+/// Hidden parts come from the tables in RAM, unchecked.
+fn load_segments(r: &mut Registers, f: &[u32], ram: &[u8]) {
+    let v86 = r.v86();
+    let gdt = r.gdtr.base as usize;
+    let from_table = |selector: u16, ldt_base: usize| {
+        if is_null(selector) {
+            return Segment::null(selector);
+        }
+        let table = if selector & 4 != 0 { ldt_base } else { gdt };
+        let at = table + (selector & !7) as usize;
+        let d = Descriptor { lo: read(ram, at, 4) as u32, hi: read(ram, at + 4, 4) as u32 };
+        Segment::from_descriptor(selector, d)
+    };
+    r.ldtr = from_table(f[field::LDTR] as u16, 0);
+    r.tr = from_table(f[field::TR] as u16, 0);
+    let ldt = r.ldtr.base as usize;
+    for (n, seg) in r.seg.iter_mut().enumerate() {
+        let selector = f[field::ES + n] as u16;
+        *seg = if v86 { Segment::real(selector, 3) } else { from_table(selector, ldt) };
+    }
+    r.cpl = if v86 { 3 } else { r.cs().selector as u8 & 3 };
+}
+
+fn read(ram: &[u8], at: usize, len: usize) -> u64 {
+    let bytes = ram.get(at..at + len).unwrap_or_default();
+    bytes.iter().rev().fold(0, |value, &b| value << 8 | b as u64)
+}
