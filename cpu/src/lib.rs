@@ -27,6 +27,7 @@ mod mutant;
 pub mod regs;
 pub mod seg;
 pub mod simd;
+mod softfloat;
 mod system;
 #[cfg(test)]
 mod testing;

@@ -3,23 +3,21 @@
 //!
 //! Processors differ in the result; here it is the true one rounded to twelve bits of fraction.
 
-use super::float::Float;
 use super::lanes::{lane, map, with_lane};
 use super::operand::{File, Mem, MemLow, Reg, Source, Xmm};
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
+use crate::softfloat::Binary;
 use iced_x86::{Code, Instruction, OpKind};
 
-/// The default NaN.
-const INDEFINITE: u32 = 0xFFC0_0000;
 const INFINITY: u32 = 0x7F80_0000;
 const BIAS: i32 = 127;
 
 /// `q * 2^(exponent - 12)` with `q` in 2^12 ..= 2^13, of the sign of `like`; zero if that is tiny.
 fn compose(like: u32, exponent: i32, q: u32) -> u32 {
     let magnitude = ((exponent + BIAS) << 23) + ((q as i32 - (1 << 12)) << 11);
-    like.to_zero() | if magnitude < 1 << 23 { 0 } else { magnitude as u32 }
+    u32::zero(like.is_negative()) | if magnitude < 1 << 23 { 0 } else { magnitude as u32 }
 }
 
 /// Exponent and 24-bit significand of a positive or negative normal number.
@@ -32,8 +30,8 @@ fn reciprocal(x: u32) -> u32 {
         return x.quieted();
     }
     match x & INFINITY {
-        0 => return x.to_zero() | INFINITY,
-        INFINITY => return x.to_zero(),
+        0 => return u32::infinity(x.is_negative()),
+        INFINITY => return u32::zero(x.is_negative()),
         _ => {}
     }
     let (exponent, significand) = parts(x);
@@ -46,10 +44,10 @@ fn reciprocal_root(x: u32) -> u32 {
         return x.quieted();
     }
     if x & INFINITY == 0 {
-        return x.to_zero() | INFINITY;
+        return u32::infinity(x.is_negative());
     }
     if x.is_negative() {
-        return INDEFINITE;
+        return u32::indefinite();
     }
     if x == INFINITY {
         return 0;
@@ -112,6 +110,8 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const INDEFINITE: u32 = 0xFFC0_0000;
 
     /// Normal numbers over the whole range.
     fn samples() -> impl Iterator<Item = u32> {

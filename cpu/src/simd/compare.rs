@@ -1,20 +1,20 @@
 //! Comparison, minimum and maximum of floating-point values (SDM vol. 1, 10.4.1.3, 10.4.1.4, 11.4.1.2).
 
 use super::exception::{Env, flag};
-use super::float::Float;
-use super::lanes::lane;
+use super::lanes::{Lane, lane};
 use super::operand::{File, MemLow, Reg, Source, Xmm};
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
 use crate::flags::{ARITH, CF, PF, ZF};
+use crate::softfloat::Binary;
 use iced_x86::{Code, Instruction, OpKind};
 use std::cmp::Ordering;
 
 /// Compare after the rules of the environment. A NaN is invalid if it signals, or in any case if `any_nan`.
-fn compare<L: Float>(env: &mut Env, a: L, b: L, any_nan: bool) -> Option<Ordering> {
+fn compare<L: Binary>(env: &mut Env, a: L, b: L, any_nan: bool) -> Option<Ordering> {
     let (a, b) = (env.operand(a), env.operand(b));
-    let order = a.compare(b);
+    let order = a.order(b);
     if order.is_some() {
         env.note_denormal(a.is_denormal() || b.is_denormal());
     } else if any_nan || a.is_signaling() || b.is_signaling() {
@@ -24,7 +24,7 @@ fn compare<L: Float>(env: &mut Env, a: L, b: L, any_nan: bool) -> Option<Orderin
 }
 
 /// CMPPS and its kin: all ones if the predicate in the low three bits of the immediate holds.
-pub(super) fn predicate<L: Float>(env: &mut Env, a: L, b: L, imm: u32) -> L {
+pub(super) fn predicate<L: Binary>(env: &mut Env, a: L, b: L, imm: u32) -> L {
     // Less-than, less-or-equal and their negations signal on any NaN.
     let order = compare(env, a, b, matches!(imm & 3, 1 | 2));
     let holds = match imm & 3 {
@@ -37,13 +37,13 @@ pub(super) fn predicate<L: Float>(env: &mut Env, a: L, b: L, imm: u32) -> L {
 }
 
 /// MIN and MAX: the first operand if it is `wanted` to the second, else (equal or NaN, too) the second.
-pub(super) fn choose<L: Float>(env: &mut Env, a: L, b: L, wanted: Ordering) -> L {
+pub(super) fn choose<L: Binary>(env: &mut Env, a: L, b: L, wanted: Ordering) -> L {
     let order = compare(env, a, b, true);
     env.operand(if order == Some(wanted) { a } else { b })
 }
 
 /// COMISS, COMISD (`ANY_NAN`: a quiet NaN is invalid, too), UCOMISS, UCOMISD.
-fn compare_to_flags<L: Float, const ANY_NAN: bool, S: Source<Xmm>>(
+fn compare_to_flags<L: Binary + Lane, const ANY_NAN: bool, S: Source<Xmm>>(
     cpu: &mut Cpu,
     op: &Op,
 ) -> Result<(), Fault> {
@@ -63,7 +63,7 @@ fn compare_to_flags<L: Float, const ANY_NAN: bool, S: Source<Xmm>>(
     Ok(())
 }
 
-fn handler<L: Float, const ANY_NAN: bool>(insn: &Instruction) -> Option<Handler> {
+fn handler<L: Binary + Lane, const ANY_NAN: bool>(insn: &Instruction) -> Option<Handler> {
     Some(match insn.op1_kind() {
         OpKind::Memory => compare_to_flags::<L, ANY_NAN, MemLow<L>>,
         _ => compare_to_flags::<L, ANY_NAN, Reg<1>>,

@@ -4,17 +4,20 @@
 //! Invariant: the destination is written only after [`Env::deliver`] succeeded. An unmasked exception leaves all
 //! registers as they were, except for its flags in MXCSR.
 
-use super::float::Float;
 use super::state::mxcsr;
 use crate::Cpu;
 use crate::fault::Fault;
 use crate::regs::cr4;
+use crate::softfloat::{Binary, Number, Rounding};
 
 /// Exception flags, as in MXCSR.
 pub(super) mod flag {
     pub const INVALID: u32 = 1 << 0;
     pub const DENORMAL: u32 = 1 << 1;
     pub const DIVIDE: u32 = 1 << 2;
+    pub const OVERFLOW: u32 = 1 << 3;
+    pub const UNDERFLOW: u32 = 1 << 4;
+    pub const INEXACT: u32 = 1 << 5;
     /// Those found in the operands, before anything is computed.
     pub const BEFORE: u32 = INVALID | DENORMAL | DIVIDE;
 }
@@ -32,8 +35,8 @@ impl Env {
 
     /// An operand as the instruction sees it: denormals may be zeros.
     #[inline(always)]
-    pub fn operand<L: Float>(&self, x: L) -> L {
-        if self.mxcsr & mxcsr::DAZ != 0 && x.is_denormal() { x.to_zero() } else { x }
+    pub fn operand<L: Binary>(&self, x: L) -> L {
+        if self.mxcsr & mxcsr::DAZ != 0 && x.is_denormal() { L::zero(x.is_negative()) } else { x }
     }
 
     /// Record exceptions.
@@ -46,6 +49,38 @@ impl Env {
     #[inline(always)]
     pub fn note_denormal(&mut self, denormal: bool) {
         self.flags |= if denormal { flag::DENORMAL } else { 0 };
+    }
+
+    /// Rounding control.
+    pub fn rounding(&self) -> Rounding {
+        Rounding::from_bits(self.mxcsr >> mxcsr::RC_SHIFT)
+    }
+
+    /// A result: rounded into its format, with the masked responses to overflow and underflow.
+    pub fn round<L: Binary>(&mut self, exact: Number) -> L {
+        let rounded = exact.round(L::FORMAT, self.rounding());
+        if rounded.inexact {
+            self.raise(flag::INEXACT);
+        }
+        if rounded.overflow {
+            self.raise(flag::OVERFLOW | flag::INEXACT);
+            return match self.rounding().overflows_to_infinity(exact.negative) {
+                true => L::infinity(exact.negative),
+                false => L::largest(exact.negative),
+            };
+        }
+        if rounded.tiny {
+            let masked = self.mxcsr >> mxcsr::MASKS_SHIFT & flag::UNDERFLOW != 0;
+            if masked && self.mxcsr & mxcsr::FZ != 0 {
+                self.raise(flag::UNDERFLOW | flag::INEXACT);
+                return L::zero(exact.negative);
+            }
+            // A masked underflow is only one if something was lost.
+            if rounded.inexact || !masked {
+                self.raise(flag::UNDERFLOW);
+            }
+        }
+        L::pack(exact.negative, rounded)
     }
 
     /// Store the flags and, if an exception is unmasked, fault. Exceptions of the results count only if none of the

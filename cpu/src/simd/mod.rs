@@ -10,7 +10,6 @@ mod cacheability;
 mod compare;
 mod control;
 mod exception;
-mod float;
 mod integer;
 mod lanes;
 mod mmx;

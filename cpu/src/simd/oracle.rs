@@ -83,6 +83,11 @@ const FLOAT_LAYOUT: &[(&str, Stub)] = stubs! {
 };
 
 const FLOAT: &[(&str, Stub)] = stubs! {
+    "addps xmm0, xmm1" "addpd xmm0, xmm1" "addss xmm0, xmm1" "addsd xmm0, xmm1"
+    "subps xmm0, xmm1" "subpd xmm0, xmm1" "subss xmm0, xmm1" "subsd xmm0, xmm1"
+    "mulps xmm0, xmm1" "mulpd xmm0, xmm1" "mulss xmm0, xmm1" "mulsd xmm0, xmm1"
+    "divps xmm0, xmm1" "divpd xmm0, xmm1" "divss xmm0, xmm1" "divsd xmm0, xmm1"
+    "sqrtps xmm0, xmm1" "sqrtpd xmm0, xmm1" "sqrtss xmm0, xmm1" "sqrtsd xmm0, xmm1"
     "minps xmm0, xmm1" "minpd xmm0, xmm1" "minss xmm0, xmm1" "minsd xmm0, xmm1"
     "maxps xmm0, xmm1" "maxpd xmm0, xmm1" "maxss xmm0, xmm1" "maxsd xmm0, xmm1"
     "cmpps xmm0, xmm1, 0" "cmpps xmm0, xmm1, 1" "cmpps xmm0, xmm1, 2" "cmpps xmm0, xmm1, 3"
