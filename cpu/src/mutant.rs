@@ -23,6 +23,20 @@ pub enum Mutant {
     TrapGateClearsIf,
     /// Every port may be used at any privilege level.
     IoBitmapIgnored,
+    /// INT n may use every gate, whatever its DPL.
+    GateDplIgnored,
+    /// CLI, STI, POPF and IRET may change IF at every privilege level.
+    IoplIgnored,
+    /// Privileged instructions run at every privilege level.
+    PrivilegedAllowed,
+    /// Loading a data segment or jumping to a code segment does not compare privilege levels.
+    SegmentPrivilegeIgnored,
+    /// A gate to ring 1 takes its stack pointer from the slot of ring 0.
+    TssRing1StackWrong,
+    /// TF raises no debug exception.
+    TrapFlagIgnored,
+    /// A divide error saves the address of the next instruction.
+    DivideErrorAfter,
 }
 
 impl Mutant {
@@ -37,6 +51,13 @@ impl Mutant {
         ("error-code-wrong", Mutant::ErrorCodeWrong),
         ("trap-gate-clears-if", Mutant::TrapGateClearsIf),
         ("io-bitmap-ignored", Mutant::IoBitmapIgnored),
+        ("gate-dpl-ignored", Mutant::GateDplIgnored),
+        ("iopl-ignored", Mutant::IoplIgnored),
+        ("privileged-allowed", Mutant::PrivilegedAllowed),
+        ("segment-privilege-ignored", Mutant::SegmentPrivilegeIgnored),
+        ("tss-ring1-stack-wrong", Mutant::TssRing1StackWrong),
+        ("trap-flag-ignored", Mutant::TrapFlagIgnored),
+        ("divide-error-after", Mutant::DivideErrorAfter),
     ];
 
     /// Find a mutant by name.

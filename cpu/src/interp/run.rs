@@ -9,6 +9,7 @@ use crate::bus::StopRequest;
 use crate::decode::{Fetched, Op};
 use crate::fault::Fault;
 use crate::flags;
+use crate::mutant::Mutant;
 use crate::regs::Activity;
 use crate::system::DR6_BS;
 
@@ -129,7 +130,7 @@ impl Cpu {
 
     fn step_one(&mut self) -> Result<(), Fault> {
         self.check_code_breakpoints()?;
-        let single_step = self.regs.flags.has(flags::TF);
+        let single_step = self.regs.flags.has(flags::TF) && !self.mutated(Mutant::TrapFlagIgnored);
         // RF covers one instruction. A fault pushes it set again; IRET and task switches load it anew.
         self.regs.flags.put(flags::RF, false);
         self.run_block()?;

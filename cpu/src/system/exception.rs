@@ -5,6 +5,7 @@ use crate::Cpu;
 use crate::event::Cause;
 use crate::fault::{Fault, vector};
 use crate::flags;
+use crate::mutant::Mutant;
 use crate::regs::Activity;
 
 /// How an exception combines with one raised while delivering it.
@@ -47,10 +48,11 @@ impl Cpu {
             // an instruction breakpoint itself does not set it (SDM vol. 3, 17.3.1.1).
             let resume = fault.vector() != vector::DB || self.regs.flags.has(flags::RF);
             let cause = Cause::Exception { vector: fault.vector(), error: fault.error() };
+            let after = fault.vector() == vector::DE && self.mutated(Mutant::DivideErrorAfter);
             let int = Interrupt {
                 vector: fault.vector(),
                 cause,
-                return_eip: self.regs.eip,
+                return_eip: if after { self.next_eip } else { self.regs.eip },
                 error: fault.error(),
                 resume,
             };

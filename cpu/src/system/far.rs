@@ -7,6 +7,7 @@ use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::event::Cause;
 use crate::fault::Fault;
+use crate::mutant::Mutant;
 use crate::seg::{Descriptor, SegReg, Segment, SystemType, is_null, selector_index_bits};
 use crate::word::Word;
 use iced_x86::{Code, Instruction};
@@ -47,7 +48,7 @@ impl Cpu {
         let code = selector_index_bits(selector);
         let (cpl, rpl, d) = (self.regs.cpl, selector as u8 & 3, found.d);
         let allowed = if d.is_conforming() { d.dpl() <= cpl } else { rpl <= cpl && d.dpl() == cpl };
-        if !d.is_code() || !allowed {
+        if !d.is_code() || !allowed && !self.mutated(Mutant::SegmentPrivilegeIgnored) {
             return Err(Fault::gp(code));
         }
         if !d.present() {

@@ -3,6 +3,7 @@
 
 use crate::Cpu;
 use crate::fault::Fault;
+use crate::mutant::Mutant;
 use crate::regs::gpr::ESP;
 use crate::seg::{SegReg, Segment, SystemType, is_null, selector_index_bits};
 use crate::word::Word;
@@ -79,7 +80,8 @@ impl Cpu {
         }
         let linear = tr.base.wrapping_add(at);
         if wide {
-            let esp = self.load_system::<u32>(linear)?;
+            let wrong = cpl == 1 && self.mutated(Mutant::TssRing1StackWrong);
+            let esp = self.load_system::<u32>(if wrong { tr.base.wrapping_add(4) } else { linear })?;
             Ok((self.load_system::<u16>(linear.wrapping_add(4))?, esp))
         } else {
             let sp = self.load_system::<u16>(linear)? as u32;

@@ -125,7 +125,7 @@ impl Cpu {
             SystemType::TrapGate32 => (true, false),
             _ => return Err(Fault::gp(error)),
         };
-        if int.checks_dpl() && gate.dpl() < self.regs.cpl {
+        if int.checks_dpl() && gate.dpl() < self.regs.cpl && !self.mutated(Mutant::GateDplIgnored) {
             return Err(Fault::gp(error));
         }
         if !gate.present() {

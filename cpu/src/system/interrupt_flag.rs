@@ -4,6 +4,7 @@ use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
 use crate::flags;
+use crate::mutant::Mutant;
 use crate::word::Word;
 use iced_x86::{Code, Instruction};
 
@@ -29,7 +30,11 @@ fn popf<W: Word>(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
 }
 
 fn require_iopl(cpu: &Cpu) -> Result<(), Fault> {
-    if cpu.regs.cpl <= cpu.regs.flags.iopl() { Ok(()) } else { Err(Fault::GP0) }
+    if cpu.regs.cpl <= cpu.regs.flags.iopl() || cpu.mutated(Mutant::IoplIgnored) {
+        Ok(())
+    } else {
+        Err(Fault::GP0)
+    }
 }
 
 fn cli(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {

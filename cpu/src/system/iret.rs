@@ -6,6 +6,7 @@ use crate::decode::{Handler, Op};
 use crate::event::Cause;
 use crate::fault::Fault;
 use crate::flags;
+use crate::mutant::Mutant;
 use crate::regs::gpr::ESP;
 use crate::seg::{SegReg, Segment, SystemType, selector_index_bits};
 use crate::word::Word;
@@ -18,7 +19,7 @@ impl Cpu {
         if W::BITS == 32 {
             mask |= flags::AC | flags::ID;
         }
-        if cpl <= self.regs.flags.iopl() {
+        if cpl <= self.regs.flags.iopl() || self.mutated(Mutant::IoplIgnored) {
             mask |= flags::IF;
         }
         if cpl == 0 {

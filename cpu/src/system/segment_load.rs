@@ -4,6 +4,7 @@ use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
 use crate::interp::operand::{Mem, Reg, Source, has_memory};
+use crate::mutant::Mutant;
 use crate::seg::{Descriptor, SegReg, Segment, is_null, selector_index_bits};
 use crate::word::Word;
 use iced_x86::{Code, Instruction};
@@ -99,7 +100,8 @@ impl Cpu {
             return Err(Fault::gp(code));
         }
         let needed = self.regs.cpl.max(selector as u8 & 3);
-        if !found.d.is_conforming() && found.d.dpl() < needed {
+        let closed = !found.d.is_conforming() && found.d.dpl() < needed;
+        if closed && !self.mutated(Mutant::SegmentPrivilegeIgnored) {
             return Err(Fault::gp(code));
         }
         if !found.d.present() {

@@ -38,14 +38,14 @@ proofs! {
     6 "paging: ring 1 cannot write a read-only page (#PF, error 3)" <- Cpu("wp-ignored"), Host("cr0-wp-off");
     7 "paging: SET_PTE makes a changed entry count" <- Host("set-pte-ignored");
     8 "paging: FLUSH_TLB makes all changed entries count" <- Host("flush-tlb-ignored");
-    9 "paging: six address spaces on four shadow roots stay apart" <- Host("new-pgtable-keeps-user"), Cpu("cr3-load-keeps-tlb");
+    9 "paging: six address spaces on four shadow roots stay apart" <- Host("new-pgtable-keeps-user"), Cpu("cr3-flush-ignored");
     10 "segments: the Host makes DPL 0 into 1 and sets accessed" <- Host("gdt-dpl-kept");
     11 "segments: base and limit of a descriptor of our own" <- Host("gdt-entry-ignored");
     12 "segments: the Host's data segment is not ours (#GP, error 0x58)" <- Cpu("segment-privilege-ignored");
     13 "traps: the IF in a trap's frame is irq_enabled" <- Host("frame-if-real");
     14 "traps: an interrupt gate clears irq_enabled" <- Host("gate-keeps-irq-enabled");
     15 "traps: int 0x21 is #GP with error 0x10a" <- Cpu("error-code-wrong"), Cpu("gate-dpl-ignored"), Host("irq-gates-open");
-    16 "I/O: IN answers all ones of its width, OUT goes nowhere" <- Host("in-answers-zero"), Cpu("io-permission-ignored");
+    16 "I/O: IN answers all ones of its width, OUT goes nowhere" <- Host("in-answers-zero"), Cpu("io-bitmap-ignored");
     17 "flags: neither popf nor cli reaches IF or IOPL" <- Cpu("iopl-ignored"), Host("cli-not-emulated");
     18 "privilege: lgdt, lidt, mov cr3, wrmsr are #GP in ring 1" <- Cpu("privileged-allowed");
     19 "vmcall: the Host rewrites it to int 0x1f" <- Host("vmcall-not-rewritten");
@@ -64,17 +64,17 @@ proofs! {
     32 "ring 3: a kernel page is out of reach (#PF, error 5)" <- Cpu("user-bit-ignored"), Host("shadow-always-user");
     33 "ring 3: a read-only page is not writable (#PF, error 7)" <- Host("shadow-always-writable");
     34 "ring 3: a touched page is mapped on demand, the program goes on" <- Host("cr2-not-written"), Cpu("error-code-wrong");
-    35 "ring 3: hlt, cli and in are #GP" <- Cpu("privileged-allowed"), Cpu("iopl-ignored"), Cpu("io-permission-ignored");
+    35 "ring 3: hlt, cli and in are #GP" <- Cpu("privileged-allowed"), Cpu("iopl-ignored"), Cpu("io-bitmap-ignored");
     36 "ring 3: the Host's code segment is out of reach (#GP, error 0x50)" <- Cpu("segment-privilege-ignored");
     37 "ring 3: hypercalls are for ring 1 (#GP, error 0xfa)" <- Host("hypercall-gate-open"), Cpu("gate-dpl-ignored");
-    38 "ring 3: a divide error names its instruction" <- Cpu("fault-eip-advanced");
+    38 "ring 3: a divide error names its instruction" <- Cpu("divide-error-after");
     39 "ring 3: one single step, and the kernel is not stepped" <- Host("reflect-keeps-tf"), Cpu("trap-flag-ignored");
     40 "ring 3: FLUSH_TLB 0 makes changed entries of programs count" <- Host("flush-tlb-ignored");
-    41 "programs: same address, different memory" <- Host("new-pgtable-keeps-user"), Cpu("cr3-load-keeps-tlb");
+    41 "programs: same address, different memory" <- Host("new-pgtable-keeps-user"), Cpu("cr3-flush-ignored");
     42 "programs: each has its own thread-local segment" <- Host("load-tls-ignored");
     43 "programs: the FPU is handed over only when used (#NM)" <- Host("ts-ignored"), Cpu("ts-ignored");
     44 "programs: each has its own FPU state" <- Host("ts-ignored"), Cpu("ts-ignored");
     45 "programs: the timer takes the processor from a loop" <- Host("clockevent-never");
-    46 "programs: one divided by zero, and the kernel gave it a second life" <- Cpu("fault-eip-advanced");
+    46 "programs: one divided by zero, and the kernel gave it a second life" <- Cpu("divide-error-after");
     47 "console: a line typed is a line read" ["input"] <- Host("console-input-dropped");
 }
