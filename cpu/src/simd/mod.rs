@@ -9,6 +9,7 @@ mod arithmetic;
 mod cacheability;
 mod compare;
 mod control;
+mod convert;
 mod exception;
 mod integer;
 mod lanes;
@@ -33,6 +34,7 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
     arithmetic::bind,
     approximate::bind,
     compare::bind,
+    convert::bind,
     control::bind,
     cacheability::bind,
 ];

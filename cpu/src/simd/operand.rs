@@ -77,6 +77,8 @@ pub(super) struct MemLow<W>(PhantomData<W>);
 pub(super) struct MemUnaligned;
 /// The immediate, zero-extended.
 pub(super) struct Imm;
+/// General register number `op.reg[1]`, zero-extended.
+pub(super) struct General;
 
 impl<F: File, const N: usize> Source<F> for Reg<N> {
     #[inline(always)]
@@ -110,6 +112,14 @@ impl<F: File> Source<F> for Imm {
     #[inline(always)]
     fn get(_: &mut Cpu, op: &Op) -> Result<F::Vector, Fault> {
         Ok(F::Vector::from_low64(op.imm as u64))
+    }
+}
+
+impl<F: File> Source<F> for General {
+    #[inline(always)]
+    fn get(cpu: &mut Cpu, op: &Op) -> Result<F::Vector, Fault> {
+        let value: u32 = cpu.reg(op.reg[1]);
+        Ok(F::Vector::from_low64(value as u64))
     }
 }
 

@@ -96,6 +96,15 @@ const FLOAT: &[(&str, Stub)] = stubs! {
     "cmpsd xmm0, xmm1, 0" "cmpsd xmm0, xmm1, 1" "cmpsd xmm0, xmm1, 2" "cmpsd xmm0, xmm1, 3"
 };
 
+const CONVERT: &[(&str, Stub)] = stubs! {
+    "cvtdq2ps xmm0, xmm1" "cvtdq2pd xmm0, xmm1" "cvtps2dq xmm0, xmm1" "cvttps2dq xmm0, xmm1"
+    "cvtpd2dq xmm0, xmm1" "cvttpd2dq xmm0, xmm1" "cvtps2pd xmm0, xmm1" "cvtpd2ps xmm0, xmm1"
+    "cvtss2sd xmm0, xmm1" "cvtsd2ss xmm0, xmm1" "cvtsi2ss xmm0, eax" "cvtsi2sd xmm0, eax"
+    "cvtpi2ps xmm0, mm1" "cvtpi2pd xmm0, mm1" "cvtps2pi mm0, xmm1" "cvttps2pi mm0, xmm1"
+    "cvtpd2pi mm0, xmm1" "cvttpd2pi mm0, xmm1" "cvtss2si eax, xmm1" "cvttss2si eax, xmm1"
+    "cvtsd2si eax, xmm1" "cvttsd2si eax, xmm1"
+};
+
 const COMPARE: &[(&str, Stub)] = stubs! {
     "comiss xmm0, xmm1" "comisd xmm0, xmm1" "ucomiss xmm0, xmm1" "ucomisd xmm0, xmm1"
 };
@@ -266,6 +275,11 @@ fn instructions_that_only_move_floats() {
 #[test]
 fn arithmetic() {
     compare(FLOAT, 2000, 0, Random::floats);
+}
+
+#[test]
+fn conversions() {
+    compare(CONVERT, 2000, 0, Random::floats);
 }
 
 #[test]

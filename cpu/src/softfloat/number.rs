@@ -69,7 +69,7 @@ impl Number {
         Number {
             negative: a.negative != b.negative,
             exponent: a.exponent - b.exponent - 3,
-            significand: (quotient << 2 | more / b.significand) << 1 | sticky as u128,
+            significand: (quotient << 2 | (more / b.significand)) << 1 | sticky as u128,
         }
     }
 
