@@ -4,7 +4,7 @@
 //! inputs at the same counts always give the same run. The only thing asked of the operating system is one block of
 //! memory ([`ram`]).
 //!
-//! Reading order: [`machine`] (the run loop), [`chipset`] (what answers at which port), [`devices`], [`events`] and
+//! Reading order: [`Machine`] (the run loop), [`chipset`] (what answers at which port), [`devices`], [`events`] and
 //! [`inputs`] (what will happen, what comes from outside), [`state`] (snapshot and hash), [`boot`].
 //!
 //! Principles
@@ -19,7 +19,7 @@ pub mod devices;
 pub mod events;
 mod hash;
 pub mod inputs;
-pub mod machine;
+mod machine;
 pub mod memory_map;
 pub mod outputs;
 pub mod ram;
