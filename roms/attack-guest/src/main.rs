@@ -8,6 +8,7 @@
 #![no_main]
 
 mod descriptors;
+mod devices;
 mod endless;
 mod flags;
 mod hypercalls;
@@ -22,8 +23,8 @@ core::arch::global_asm!(include_str!("before_init.s"), options(att_syntax));
 pub type Verdict = Result<(), &'static str>;
 
 /// The attacks after INIT, by module.
-const TABLES: [&[(&str, fn() -> Verdict)]; 5] =
-    [hypercalls::TABLE, pages::TABLE, descriptors::TABLE, flags::TABLE, endless::TABLE];
+const TABLES: [&[(&str, fn() -> Verdict)]; 6] =
+    [hypercalls::TABLE, pages::TABLE, descriptors::TABLE, flags::TABLE, devices::TABLE, endless::TABLE];
 
 /// What boot.s calls, in the Guest's own address space.
 #[unsafe(no_mangle)]

@@ -146,6 +146,18 @@ attacks! {
     "async-all-ready" Survived, [Host("async-ring-ignored")];
     "clockevent-storm" Survived, [Host("clockevent-unclamped")];
 
+    // The console's queue: the device may stop, and text then leaves by the early console.
+    "queue-outside" Survived, [Host("unchecked-queue-range")];
+    "queue-straddles" Survived, [Host("unchecked-queue-range")];
+    "queue-wraps" Survived, [Host("unchecked-queue-range")];
+    "queue-high" Survived, [];
+    "queue-long" Survived, [Host("unchecked-queue-range")];
+    "queue-head" Survived, [Host("unchecked-queue-head")];
+    "queue-index" Survived, [Host("unchecked-queue-index")];
+    "queue-loop" Survived, [Host("unchecked-queue-loop")];
+    "queue-next" Survived, [Host("unchecked-queue-next")];
+    "queue-backwards" Survived, [];
+
     // Without end.
     "hcall-flood" Endless, [];
     "fault-flood" Endless, [];

@@ -72,6 +72,13 @@ pub fn open() -> bool {
     true
 }
 
+/// Gives the output queue away; from now on text leaves by the early console.
+pub fn take_output_queue() -> Option<VirtQueue> {
+    let device = DEVICE.get();
+    DEVICE.set(None);
+    device.map(|d| d.output)
+}
+
 /// The next byte somebody typed, if there is one.
 pub fn read_byte() -> Option<u8> {
     let (mut start, mut end) = UNREAD.get();

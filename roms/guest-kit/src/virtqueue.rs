@@ -6,7 +6,21 @@ use crate::memory::PAGE;
 use crate::paging::AddressSpace;
 
 /// The device writes this buffer.
-const WRITE: u16 = 2;
+pub const WRITE: u16 = 2;
+
+/// There is another descriptor.
+pub const NEXT: u16 = 1;
+
+/// A buffer, as the device finds it.
+#[repr(C, packed)]
+#[derive(Clone, Copy)]
+#[allow(missing_docs)]
+pub struct Descriptor {
+    pub address: u64,
+    pub length: u32,
+    pub flags: u16,
+    pub next: u16,
+}
 
 /// A queue in use.
 #[derive(Clone, Copy)]
@@ -29,16 +43,18 @@ impl VirtQueue {
 
     /// Offers one buffer (guest-physical) and tells the device.
     pub fn offer(&mut self, buffer: u32, length: u32, device_writes: bool) {
+        let flags = if device_writes { WRITE } else { 0 };
+        self.offer_raw(Descriptor { address: u64::from(buffer), length, flags, next: 0 }, 0, 1);
+    }
+
+    /// Writes descriptor 0, offers `head`, moves the index on by `advance`, and tells the device: everything a driver
+    /// can get wrong.
+    pub fn offer_raw(&mut self, descriptor: Descriptor, head: u16, advance: u16) {
         let available = self.ring + u32::from(self.size) * 16;
         let index: u16 = read(available + 2);
-        let descriptor = self.ring;
-        write(descriptor, buffer);
-        write(descriptor + 4, 0u32);
-        write(descriptor + 8, length);
-        write(descriptor + 12, if device_writes { WRITE } else { 0 });
-        write(descriptor + 14, 0u16);
-        write(available + 4 + u32::from(index % self.size) * 2, 0u16);
-        write(available + 2, index.wrapping_add(1));
+        write(self.ring, descriptor);
+        write(available + 4 + u32::from(index % self.size) * 2, head);
+        write(available + 2, index.wrapping_add(advance));
         hypercall::notify(self.notify);
     }
 
