@@ -40,3 +40,40 @@ pub(crate) fn is_zero(bytes: &[u8]) -> bool {
 pub(crate) fn combine(walk: &[u8], ram: u64) -> u64 {
     xxh3_64_with_seed(walk, xxh3_64(&ram.to_le_bytes()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use cpu::mem::{PAGE_SIZE, Ram};
+
+    fn memory() -> PhysMem {
+        PhysMem::new(Ram::zeroed(8 * PAGE_SIZE))
+    }
+
+    #[test]
+    fn the_way_to_a_content_does_not_matter() {
+        let (mut one, mut two) = (memory(), memory());
+        let (mut a, mut b) = (RamHash::default(), RamHash::default());
+        assert_eq!(a.update(&one, &[]), 0);
+        one.write_bytes(0x1000, b"x");
+        one.write_bytes(0x5000, b"y");
+        let both = a.update(&one, &[1, 5]);
+        two.write_bytes(0x5000, b"y");
+        let only_y = b.update(&two, &[5]);
+        two.write_bytes(0x1000, b"x");
+        assert_eq!(b.update(&two, &[1]), both);
+        one.write_bytes(0x1000, b"\0");
+        assert_eq!(a.update(&one, &[1]), only_y);
+    }
+
+    #[test]
+    fn a_page_counts_at_its_place() {
+        let mut mem = memory();
+        let mut hash = RamHash::default();
+        mem.write_bytes(0x1000, b"x");
+        let here = hash.update(&mem, &[1]);
+        mem.write_bytes(0x1000, b"\0");
+        mem.write_bytes(0x2000, b"x");
+        assert_ne!(hash.update(&mem, &[1, 2]), here);
+    }
+}

@@ -53,3 +53,21 @@ impl Outputs {
         std::mem::take(&mut self.seen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ports_are_apart_and_only_watched_ones_are_told() {
+        let mut outputs = Outputs::default();
+        outputs.watch(OutputPort::Com2, true);
+        outputs.emit(OutputPort::Com1, b"one");
+        assert!(!outputs.has_seen());
+        outputs.emit(OutputPort::Com2, b"two");
+        assert!(outputs.has_seen() && outputs.take_seen() && !outputs.has_seen());
+        assert_eq!(outputs.take(OutputPort::Com1), b"one");
+        assert_eq!(outputs.take(OutputPort::Com2), b"two");
+        assert!(outputs.take(OutputPort::Com2).is_empty());
+    }
+}
