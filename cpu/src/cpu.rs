@@ -5,6 +5,7 @@ use crate::decode::BlockCache;
 use crate::event::EventSink;
 use crate::fault::Fault;
 use crate::flags;
+use crate::fpu::Fpu;
 use crate::mem::PhysMem;
 use crate::mmu::{Access, Tlb, View};
 use crate::mutant::Mutant;
@@ -30,6 +31,8 @@ pub struct Counters {
 pub struct Cpu {
     /// Architectural registers.
     pub regs: Registers,
+    /// x87 and MMX registers.
+    pub fpu: Fpu,
     /// XMM registers and MXCSR.
     pub simd: Simd,
     /// Cached translations.
@@ -66,6 +69,7 @@ impl Cpu {
     pub fn new(mem: PhysMem, bus: Box<dyn Bus>) -> Cpu {
         Cpu {
             regs: Registers::reset(),
+            fpu: Fpu::default(),
             simd: Simd::default(),
             tlb: Tlb::default(),
             mem,
@@ -88,6 +92,7 @@ impl Cpu {
     /// The RESET pin: registers and TLB to their initial state; memory, counters and clocks stay.
     pub fn reset(&mut self) {
         self.regs = Registers::reset();
+        self.fpu = Fpu::default();
         self.simd = Simd::default();
         self.tlb.flush(true);
         self.state_changed();

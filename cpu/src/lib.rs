@@ -20,6 +20,7 @@ pub mod decode;
 pub mod event;
 pub mod fault;
 pub mod flags;
+pub mod fpu;
 mod interp;
 pub mod mem;
 pub mod mmu;

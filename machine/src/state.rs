@@ -10,6 +10,7 @@ use crate::hash::{self, is_zero};
 use crate::inputs::TimedInput;
 use crate::machine::Machine;
 use cpu::bus::Lines;
+use cpu::fpu::Fpu;
 use cpu::mem::PAGE_SIZE;
 use cpu::mmu::Tlb;
 use cpu::regs::Registers;
@@ -29,6 +30,7 @@ struct Walk<'a> {
     insns: u64,
     idle: u64,
     regs: &'a Registers,
+    fpu: &'a Fpu,
     simd: &'a Simd,
     tlb: &'a Tlb,
     lines: Lines,
@@ -42,6 +44,7 @@ struct Walked {
     insns: u64,
     idle: u64,
     regs: Registers,
+    fpu: Fpu,
     simd: Simd,
     tlb: Tlb,
     lines: Lines,
@@ -83,6 +86,7 @@ impl Machine {
             insns: self.cpu.insns(),
             idle: self.cpu.idle_ticks(),
             regs: &self.cpu.regs,
+            fpu: &self.cpu.fpu,
             simd: &self.cpu.simd,
             tlb: &self.cpu.tlb,
             // The deadline follows from the event queue and from where the current run ends.
@@ -131,6 +135,7 @@ impl Machine {
         }
         self.restore_pages(&snapshot.pages);
         self.cpu.regs = walked.regs;
+        self.cpu.fpu = walked.fpu;
         self.cpu.simd = walked.simd;
         self.cpu.tlb = walked.tlb;
         self.cpu.lines = walked.lines;

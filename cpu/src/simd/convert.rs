@@ -103,8 +103,10 @@ where
     for i in 0..COUNT {
         result = with_lane(result, i, C::apply(&mut env, lane(source, i)));
     }
-    env.deliver(cpu)?;
+    // The MMX registers are entered even if the conversion then faults.
     A::touch(cpu);
+    B::touch(cpu);
+    env.deliver(cpu)?;
     B::set(cpu, op.reg[0], result);
     Ok(())
 }

@@ -1,11 +1,16 @@
-//! The MMX registers as a register file (SDM vol. 1, 9.2; vol. 3, 12.1).
+//! The MMX registers (SDM vol. 1, 9.2, 9.5; vol. 3, 12.1-12.2): the significands of the x87 registers.
+//!
+//! Every MMX instruction makes R0 the top of the stack and all registers valid (EMMS: empty). A written register gets
+//! an exponent of all ones, so that the x87 takes it for a NaN or infinity.
 
 use super::operand::{File, load};
 use crate::Cpu;
-use crate::decode::Op;
+use crate::decode::{Handler, Op};
 use crate::fault::Fault;
+use crate::fpu::{Extended, status};
 use crate::regs::cr0;
 use crate::seg::SegReg;
+use iced_x86::{Code, Instruction};
 
 /// MM0 to MM7.
 pub(super) struct Mm;
@@ -18,15 +23,24 @@ impl File for Mm {
         if cpu.regs.cr0 & cr0::EM != 0 {
             return Err(Fault::UD);
         }
-        if cpu.regs.cr0 & cr0::TS != 0 { Err(Fault::NM) } else { Ok(()) }
+        if cpu.regs.cr0 & cr0::TS != 0 {
+            return Err(Fault::NM);
+        }
+        if cpu.fpu.error_pending() { Err(Fault::MF) } else { Ok(()) }
     }
     #[inline(always)]
     fn get(cpu: &Cpu, n: u8) -> u64 {
-        cpu.simd.mm[n as usize & 7]
+        cpu.fpu.regs[n as usize & 7].significand
     }
     #[inline(always)]
     fn set(cpu: &mut Cpu, n: u8, value: u64) {
-        cpu.simd.mm[n as usize & 7] = value;
+        cpu.fpu.regs[n as usize & 7] = Extended { significand: value, sign_exponent: 0xFFFF };
+        Self::touch(cpu);
+    }
+    #[inline(always)]
+    fn touch(cpu: &mut Cpu) {
+        cpu.fpu.status &= !(7 << status::TOP_SHIFT);
+        cpu.fpu.in_use = 0xFF;
     }
     #[inline(always)]
     fn load(cpu: &mut Cpu, op: &Op) -> Result<u64, Fault> {
@@ -34,5 +48,19 @@ impl File for Mm {
     }
     fn probe_write(cpu: &mut Cpu, seg: SegReg, offset: u32) -> Result<(), Fault> {
         cpu.probe_write::<u64>(seg, offset)
+    }
+}
+
+fn emms(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
+    Mm::ready(cpu)?;
+    Mm::touch(cpu);
+    cpu.fpu.in_use = 0;
+    Ok(())
+}
+
+pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
+    match insn.code() {
+        Code::Emms => Some(emms),
+        _ => None,
     }
 }

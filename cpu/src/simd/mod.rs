@@ -36,6 +36,7 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
     compare::bind,
     convert::bind,
     control::bind,
+    mmx::bind,
     cacheability::bind,
 ];
 

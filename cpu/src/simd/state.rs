@@ -27,13 +27,11 @@ pub struct Simd {
     pub xmm: [u128; 8],
     /// Control and status of SIMD floating point. Reserved bits are never set.
     pub mxcsr: u32,
-    /// MM0 to MM7, apart from the x87 registers as long as those do not exist.
-    pub mm: [u64; 8],
 }
 
 impl Default for Simd {
     /// State after RESET (SDM vol. 3, table 9-1).
     fn default() -> Simd {
-        Simd { xmm: [0; 8], mxcsr: mxcsr::RESET, mm: [0; 8] }
+        Simd { xmm: [0; 8], mxcsr: mxcsr::RESET }
     }
 }

@@ -1,6 +1,6 @@
 //! Holding a final state against the expectation, under the vector's masks.
 
-use super::format::{Env, FIELDS, RAM, Vector, field};
+use super::format::{Env, FIELDS, RAM, State, Vector, field};
 use cpu::Cpu;
 use cpu::mem::PAGE_SIZE;
 
@@ -37,6 +37,7 @@ pub fn differences(env: &Env, vector: &Vector, cpu: &mut Cpu) -> Vec<String> {
             out.push(format!("{name} {kind}: expected {want:08x}, got {value:08x}"));
         }
     }
+    compare_vectors(&expected, vector, cpu, &mut out);
     compare_ram(env, vector, cpu, &mut out);
     out
 }
@@ -75,7 +76,27 @@ fn fields(cpu: &Cpu) -> [Option<u32>; 37] {
     }
     f[field::DR6] = Some(r.dr6);
     f[field::DR7] = Some(r.dr7);
+    f[field::MXCSR] = Some(cpu.simd.mxcsr);
+    f[field::FCW] = Some(cpu.fpu.control as u32);
+    f[field::FSW] = Some(cpu.fpu.status as u32);
+    f[field::FTW] = Some(cpu.fpu.in_use as u32);
     f
+}
+
+/// ST(0)-ST(7) and XMM0-XMM7.
+fn compare_vectors(expected: &State, vector: &Vector, cpu: &Cpu, out: &mut Vec<String>) {
+    let mut note = |name: &str, i: usize, ignored: u8, want: u128, got: u128| {
+        if ignored >> i & 1 == 0 && want != got {
+            out.push(format!("{name}{i}: expected {want:x}, got {got:x}"));
+        }
+    };
+    for i in 0..8 {
+        let st = cpu.fpu.regs[cpu.fpu.st(i)];
+        let want = expected.st[i].iter().rev().fold(0, |value, byte| value << 8 | *byte as u128);
+        let got = (st.sign_exponent as u128) << 64 | st.significand as u128;
+        note("st", i, vector.mask.st, want, got);
+        note("xmm", i, vector.mask.xmm, u128::from_le_bytes(expected.xmm[i]), cpu.simd.xmm[i]);
+    }
 }
 
 /// RAM outside dirty pages is the environment's by construction; patches outside them are looked at too.

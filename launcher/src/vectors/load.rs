@@ -1,7 +1,8 @@
 //! Putting a vector's initial state into a processor, and running it to its end.
 
-use super::format::{End, Env, RAM, Vector, field};
+use super::format::{End, Env, RAM, State, Vector, field};
 use cpu::bus::EmptyBus;
+use cpu::fpu::{Extended, Fpu};
 use cpu::mem::{PAGE_SIZE, PhysMem, Ram};
 use cpu::regs::{Activity, Msrs, Registers, TableRegister};
 use cpu::seg::{Descriptor, Segment, is_null};
@@ -69,6 +70,9 @@ impl Rig {
             }
         }
         load_segments(r, f, &ram);
+        load_fpu(&mut cpu.fpu, &state);
+        cpu.simd.mxcsr = f[field::MXCSR];
+        cpu.simd.xmm = state.xmm.map(u128::from_le_bytes);
         cpu.state_changed();
     }
 
@@ -80,6 +84,18 @@ impl Rig {
             Exit::Limit if self.cpu.regs.activity == Activity::Halted => Some(End::Hlt),
             _ => None,
         }
+    }
+}
+
+/// As by FXRSTOR: ES and B follow from flags and masks.
+fn load_fpu(fpu: &mut Fpu, state: &State) {
+    fpu.control = state.fields[field::FCW] as u16;
+    fpu.status = state.fields[field::FSW] as u16;
+    fpu.in_use = state.fields[field::FTW] as u8;
+    fpu.update_summary();
+    for (i, st) in state.st.iter().enumerate() {
+        let n = fpu.st(i);
+        fpu.regs[n] = Extended { significand: read(st, 0, 8), sign_exponent: read(st, 8, 2) as u16 };
     }
 }
 
