@@ -25,6 +25,8 @@ fn clflush(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
 /// whole operand must be writable, whatever the mask (which the manual leaves open).
 fn masked_store<F: File>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     F::ready(cpu)?;
+    // Processors enter the MMX registers even if the store then faults.
+    F::touch(cpu);
     let edi = cpu.regs.gpr[gpr::EDI];
     let offset = if op.has(Prefix::A16) { edi & 0xFFFF } else { edi };
     let (data, mask) = (F::get(cpu, op.reg[1]), F::get(cpu, op.reg[2]));
@@ -34,7 +36,6 @@ fn masked_store<F: File>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
             cpu.store(op.ea.seg, offset.wrapping_add(i as u32), lane::<_, u8>(data, i))?;
         }
     }
-    F::touch(cpu);
     Ok(())
 }
 

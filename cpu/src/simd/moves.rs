@@ -45,6 +45,8 @@ fn store_low<F: File, W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
 
 /// The low 64 bits of a register to another, zero-extended.
 fn copy_low<From: File, To: File>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    // With two files, that SSE is enabled at all is checked first.
+    Xmm::ready(cpu)?;
     From::ready(cpu)?;
     To::ready(cpu)?;
     let value = From::get(cpu, op.reg[1]).low64();
