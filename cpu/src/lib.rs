@@ -5,7 +5,8 @@
 //! ([`event`]).
 //!
 //! Reading order: [`regs`] and [`seg`] (what there is), `mmu` (how memory is reached), `decode` (from bytes to
-//! blocks), `interp` (what instructions do), `system` (gates, interrupts, tasks).
+//! blocks), `interp` (what instructions do), `system` (gates, interrupts, tasks), [`fpu`] and [`simd`] (floating point
+//! and vectors, over `softfloat`).
 //!
 //! Principles
 //! 1. The interpreter is the reference; a compiled engine must agree with it on every bit and count.

@@ -2,6 +2,8 @@
 
 use crate::Cpu;
 use crate::bus::EmptyBus;
+use crate::decode::{Decoded, decode_one};
+use crate::fault::Fault;
 use crate::mem::{PhysMem, Ram};
 use crate::regs::{cr0, gpr};
 use crate::seg::{SegReg, Segment};
@@ -25,4 +27,12 @@ pub(crate) fn flat(code: &[u8]) -> Cpu {
     cpu.regs.gpr[gpr::ESP] = STACK;
     cpu.state_changed();
     cpu
+}
+
+/// What the instruction with these bytes does, without delivering its fault or moving EIP.
+pub(crate) fn execute(cpu: &mut Cpu, code: &[u8]) -> Result<(), Fault> {
+    match decode_one(code, true) {
+        Decoded::Op(op, _) => (op.run)(cpu, &op),
+        Decoded::NeedMore => panic!("{code:x?} is not a whole instruction"),
+    }
 }

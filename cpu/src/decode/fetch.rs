@@ -4,8 +4,7 @@
 //! page or the limit of CS or lies outside RAM, is gathered byte by byte, in order, so that a fault is raised exactly
 //! when the missing byte is needed: #GP(0) beyond the limit or the fifteenth byte, #PF for a page.
 
-use super::translate::Decoded;
-use super::{Op, decode_one};
+use super::{Decoded, Op, decode_one};
 use crate::Cpu;
 use crate::fault::Fault;
 use crate::mem::PAGE_SIZE;

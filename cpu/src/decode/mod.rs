@@ -9,4 +9,4 @@ mod translate;
 pub use block::{Block, BlockCache};
 pub(crate) use fetch::Fetched;
 pub(crate) use op::{Ea, Handler, Op, Prefix};
-pub(crate) use translate::decode_one;
+pub(crate) use translate::{Decoded, decode_one};

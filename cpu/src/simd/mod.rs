@@ -20,6 +20,8 @@ mod operand;
 mod oracle;
 mod shuffle;
 mod state;
+#[cfg(test)]
+mod tests;
 
 pub use state::{Simd, mxcsr};
 
