@@ -193,3 +193,26 @@ fn wide_operands_reach_devices_and_rom() {
     assert_eq!(execute(&mut cpu, MOVAPS_XMM0_EDI), Ok(()));
     assert_eq!(cpu.simd.xmm[0], u128::MAX);
 }
+
+#[test]
+fn no_two_byte_opcode_panics() {
+    let mut cpu = sse();
+    let regs = cpu.regs.clone();
+    let mut seed = 1u64;
+    let mut random = || {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        seed >> 33
+    };
+    for (prefix, opcode) in [0x66, 0xF2, 0xF3, 0x3E].into_iter().flat_map(|p| (0..=255).map(move |o| (p, o)))
+    {
+        for modrm in 0..=255 {
+            cpu.regs.clone_from(&regs);
+            cpu.regs.gpr = [(); 8].map(|_| random() as u32);
+            cpu.simd.xmm =
+                [(); 8].map(|_| (random() as u128) << 100 | (random() as u128) << 50 | random() as u128);
+            cpu.simd.mxcsr = random() as u32 & mxcsr::VALID;
+            let tail = [(); 8].map(|_| random() as u8);
+            let _ = execute(&mut cpu, &[&[prefix, 0x0F, opcode, modrm], &tail[..]].concat());
+        }
+    }
+}
