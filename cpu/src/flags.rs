@@ -255,7 +255,8 @@ mod tests {
     #[test]
     fn every_combination_survives_a_round_trip() {
         for n in 0..64u32 {
-            let bits = [CF, PF, AF, ZF, SF, OF].iter().enumerate().fold(0, |b, (i, f)| b | f * (n >> i & 1));
+            let bits =
+                [CF, PF, AF, ZF, SF, OF].iter().enumerate().fold(0, |b, (i, f)| b | (f * (n >> i & 1)));
             assert_eq!(Flags::from_bits(bits).get(), bits | 2);
         }
         assert_eq!(Flags::from_bits(u32::MAX).get(), ALL | 2);

@@ -205,14 +205,12 @@ impl Cpu {
             PageKind::Rom(offset) => (offset, false),
             PageKind::Bus => return,
         };
-        let fetch;
         let mut write = ram && self.mem.allows_fast_writes(offset);
+        let mut fetch = true;
         if self.paging() {
             let entry = self.tlb.lookup(linear);
             write &= entry.is_dirty() && self.permits(entry, Access::Write, user);
             fetch = self.permits(entry, Access::Fetch, user);
-        } else {
-            fetch = true;
         }
         self.tlb.fill_fast(view, linear, offset, [true, write, fetch]);
     }
