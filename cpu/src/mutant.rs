@@ -5,8 +5,6 @@
 /// One broken rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// Walks do not set accessed and dirty bits.
-    AccessedDirtyOff,
     /// CR0.WP has no effect: supervisor writes ignore read-only pages.
     WpIgnored,
     /// The U/S bit has no effect.
@@ -15,12 +13,8 @@ pub enum Mutant {
     IretNullingOff,
     /// Loading CR3 keeps all translations.
     Cr3FlushIgnored,
-    /// INVLPG does nothing.
-    InvlpgIgnored,
     /// Bit 2 of pushed error codes is inverted.
     ErrorCodeWrong,
-    /// Trap gates clear IF as interrupt gates do.
-    TrapGateClearsIf,
     /// Every port may be used at any privilege level.
     IoBitmapIgnored,
     /// INT n may use every gate, whatever its DPL.
@@ -29,12 +23,14 @@ pub enum Mutant {
     IoplIgnored,
     /// Privileged instructions run at every privilege level.
     PrivilegedAllowed,
-    /// Loading a data segment or jumping to a code segment does not compare privilege levels.
+    /// Loads of segment registers and far transfers do not compare CPL, RPL and DPL.
     SegmentPrivilegeIgnored,
     /// A gate to ring 1 takes its stack pointer from the slot of ring 0.
     TssRing1StackWrong,
     /// TF raises no debug exception.
     TrapFlagIgnored,
+    /// CR0.TS makes no instruction trap.
+    TsIgnored,
     /// A divide error saves the address of the next instruction.
     DivideErrorAfter,
 }
@@ -42,14 +38,11 @@ pub enum Mutant {
 impl Mutant {
     /// Every mutant with its name.
     pub const ALL: &[(&str, Mutant)] = &[
-        ("accessed-dirty-off", Mutant::AccessedDirtyOff),
         ("wp-ignored", Mutant::WpIgnored),
         ("user-bit-ignored", Mutant::UserBitIgnored),
         ("iret-nulling-off", Mutant::IretNullingOff),
         ("cr3-flush-ignored", Mutant::Cr3FlushIgnored),
-        ("invlpg-ignored", Mutant::InvlpgIgnored),
         ("error-code-wrong", Mutant::ErrorCodeWrong),
-        ("trap-gate-clears-if", Mutant::TrapGateClearsIf),
         ("io-bitmap-ignored", Mutant::IoBitmapIgnored),
         ("gate-dpl-ignored", Mutant::GateDplIgnored),
         ("iopl-ignored", Mutant::IoplIgnored),
@@ -57,11 +50,26 @@ impl Mutant {
         ("segment-privilege-ignored", Mutant::SegmentPrivilegeIgnored),
         ("tss-ring1-stack-wrong", Mutant::TssRing1StackWrong),
         ("trap-flag-ignored", Mutant::TrapFlagIgnored),
+        ("ts-ignored", Mutant::TsIgnored),
         ("divide-error-after", Mutant::DivideErrorAfter),
     ];
 
     /// Find a mutant by name.
     pub fn from_name(name: &str) -> Option<Mutant> {
         Mutant::ALL.iter().find(|(n, _)| *n == name).map(|&(_, m)| m)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_mutants_are_one_to_one() {
+        for (n, &(name, mutant)) in Mutant::ALL.iter().enumerate() {
+            assert_eq!(Mutant::from_name(name), Some(mutant));
+            assert!(Mutant::ALL[..n].iter().all(|&(_, other)| other != mutant), "{name}");
+        }
+        assert_eq!(Mutant::from_name("no-such-mutant"), None);
     }
 }

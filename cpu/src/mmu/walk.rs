@@ -159,7 +159,7 @@ impl Cpu {
 
     /// Accessed and dirty bits live in the low half of an entry of either size.
     fn set_entry_bits(&mut self, entry: Entry, bits: u64) {
-        if entry.value & bits != bits && !self.mutated(Mutant::AccessedDirtyOff) {
+        if entry.value & bits != bits {
             self.phys_write::<u32>(entry.at, (entry.value | bits) as u32);
         }
     }

@@ -23,7 +23,7 @@ impl File for Mm {
         if cpu.regs.cr0 & cr0::EM != 0 {
             return Err(Fault::UD);
         }
-        if cpu.regs.cr0 & cr0::TS != 0 {
+        if cpu.task_switched() {
             return Err(Fault::NM);
         }
         if cpu.fpu.error_pending() { Err(Fault::MF) } else { Ok(()) }

@@ -42,7 +42,7 @@ impl File for Xmm {
         if cpu.regs.cr0 & cr0::EM != 0 || cpu.regs.cr4 & cr4::OSFXSR == 0 {
             return Err(Fault::UD);
         }
-        if cpu.regs.cr0 & cr0::TS != 0 { Err(Fault::NM) } else { Ok(()) }
+        if cpu.task_switched() { Err(Fault::NM) } else { Ok(()) }
     }
     #[inline(always)]
     fn get(cpu: &Cpu, n: u8) -> u128 {

@@ -3,7 +3,6 @@
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
-use crate::mutant::Mutant;
 use crate::regs::Activity;
 use iced_x86::{Code, Instruction};
 
@@ -18,10 +17,8 @@ fn hlt(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
 fn invlpg(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     cpu.require_cpl0()?;
     let linear = cpu.regs.seg[op.ea.seg as usize].base.wrapping_add(op.ea.offset(cpu));
-    if !cpu.mutated(Mutant::InvlpgIgnored) {
-        let large = cpu.large_page_size();
-        cpu.tlb.invalidate_page(linear, large);
-    }
+    let large = cpu.large_page_size();
+    cpu.tlb.invalidate_page(linear, large);
     Ok(())
 }
 

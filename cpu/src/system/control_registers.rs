@@ -23,6 +23,12 @@ impl Cpu {
         if self.regs.cpl == 0 || self.mutated(Mutant::PrivilegedAllowed) { Ok(()) } else { Err(Fault::GP0) }
     }
 
+    /// CR0.TS: x87, MMX and SSE instructions raise #NM, so that their state can be switched lazily (SDM vol. 3, 2.5).
+    #[inline]
+    pub(crate) fn task_switched(&self) -> bool {
+        self.regs.cr0 & cr0::TS != 0 && !self.mutated(Mutant::TsIgnored)
+    }
+
     fn set_cr0(&mut self, value: u32) -> Result<(), Fault> {
         let value = value & CR0_BITS | cr0::ET;
         let paging = value & cr0::PG != 0;

@@ -7,7 +7,6 @@ use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::event::Cause;
 use crate::fault::Fault;
-use crate::mutant::Mutant;
 use crate::seg::{Descriptor, SegReg, Segment, SystemType, is_null, selector_index_bits};
 use crate::word::Word;
 use iced_x86::{Code, Instruction};
@@ -48,7 +47,7 @@ impl Cpu {
         let code = selector_index_bits(selector);
         let (cpl, rpl, d) = (self.regs.cpl, selector as u8 & 3, found.d);
         let allowed = if d.is_conforming() { d.dpl() <= cpl } else { rpl <= cpl && d.dpl() == cpl };
-        if !d.is_code() || !allowed && !self.mutated(Mutant::SegmentPrivilegeIgnored) {
+        if !d.is_code() || !self.privilege_allows(allowed) {
             return Err(Fault::gp(code));
         }
         if !d.present() {
@@ -77,7 +76,7 @@ impl Cpu {
     /// Checks common to all system descriptors as targets (5.8.3, 7.3).
     fn check_system_target(&self, selector: u16, d: Descriptor) -> Result<(), Fault> {
         let code = selector_index_bits(selector);
-        if d.dpl() < self.regs.cpl || d.dpl() < selector as u8 & 3 {
+        if !self.privilege_allows(d.dpl() >= self.regs.cpl.max(selector as u8 & 3)) {
             return Err(Fault::gp(code));
         }
         Ok(())

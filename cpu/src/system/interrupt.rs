@@ -186,7 +186,7 @@ impl Cpu {
             }
         }
         self.regs.flags.put(flags::TF | flags::NT | flags::RF | flags::VM, false);
-        if masks || self.mutated(Mutant::TrapGateClearsIf) {
+        if masks {
             self.regs.flags.put(flags::IF, false);
         }
         self.update_view();

@@ -21,7 +21,7 @@ impl Cpu {
         let found = self.find_descriptor(selector, Fault::gp)?;
         let (code, rpl, d) = (selector_index_bits(selector), selector as u8 & 3, found.d);
         let level_fits = if d.is_conforming() { d.dpl() <= rpl } else { d.dpl() == rpl };
-        if !d.is_code() || rpl < self.regs.cpl || !level_fits {
+        if !d.is_code() || rpl < self.regs.cpl || !self.privilege_allows(level_fits) {
             return Err(Fault::gp(code));
         }
         if !d.present() {
@@ -37,7 +37,8 @@ impl Cpu {
         }
         let found = self.find_descriptor(selector, Fault::gp)?;
         let code = selector_index_bits(selector);
-        if selector as u8 & 3 != cpl || !found.d.is_writable_data() || found.d.dpl() != cpl {
+        let level_fits = selector as u8 & 3 == cpl && found.d.dpl() == cpl;
+        if !found.d.is_writable_data() || !self.privilege_allows(level_fits) {
             return Err(Fault::gp(code));
         }
         if !found.d.present() {

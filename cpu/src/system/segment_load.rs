@@ -39,6 +39,11 @@ impl Cpu {
         Ok(Found { d: Descriptor { lo, hi }, at })
     }
 
+    /// The outcome of comparing privilege levels (SDM vol. 3, 5.5).
+    pub(crate) fn privilege_allows(&self, allowed: bool) -> bool {
+        allowed || self.mutated(Mutant::SegmentPrivilegeIgnored)
+    }
+
     /// Set the accessed bit in memory and give back the descriptor with it set.
     pub(crate) fn mark_accessed(&mut self, found: Found) -> Result<Descriptor, Fault> {
         let hi = found.d.hi | 1 << 8;
@@ -81,7 +86,8 @@ impl Cpu {
         let found = self.find_descriptor(selector, Fault::gp)?;
         let code = selector_index_bits(selector);
         let cpl = self.regs.cpl;
-        if selector as u8 & 3 != cpl || !found.d.is_writable_data() || found.d.dpl() != cpl {
+        let level_fits = selector as u8 & 3 == cpl && found.d.dpl() == cpl;
+        if !found.d.is_writable_data() || !self.privilege_allows(level_fits) {
             return Err(Fault::gp(code));
         }
         if !found.d.present() {
@@ -100,8 +106,7 @@ impl Cpu {
             return Err(Fault::gp(code));
         }
         let needed = self.regs.cpl.max(selector as u8 & 3);
-        let closed = !found.d.is_conforming() && found.d.dpl() < needed;
-        if closed && !self.mutated(Mutant::SegmentPrivilegeIgnored) {
+        if !self.privilege_allows(found.d.is_conforming() || found.d.dpl() >= needed) {
             return Err(Fault::gp(code));
         }
         if !found.d.present() {
