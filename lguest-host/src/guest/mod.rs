@@ -1,0 +1,284 @@
+//! A Guest, as the Host knows it: registers, descriptor tables, interrupts, clock, devices.
+//!
+//! One turn is: the world switch brings a trap; [`Guest::handle_trap`] deals with it (1.2, 5.1); before the next
+//! entry [`Guest::prepare`] runs a pending hypercall, delivers a virtual interrupt, and brings the live tables up to
+//! date. Any of these may find that the Guest broke a rule; it then dies with the first reason found.
+
+mod emulate;
+mod hypercall;
+mod interrupt;
+mod ring;
+mod trap;
+
+use crate::abi::{self, FIRST_IRQ_VECTOR, GUEST_CS, GUEST_DS, Layout, PAGE, flags};
+use crate::bus::Bus;
+use crate::death::{Death, Outcome, TEXT, Text};
+use crate::descriptor::{self, Entry, FLAT_CODE, FLAT_DATA, Gate, for_ring1};
+use crate::mutant::broken;
+use crate::ram::GuestRam;
+use crate::shadow::Shadow;
+use switcher_asm::{
+    CODE_SELECTOR, DATA_SELECTOR, FRAME, Frame, GDT_ENTRIES, IDT_ENTRIES, STATE_PAGE, State, TSS_SELECTOR,
+    TableRegister, Tss,
+};
+
+/// What the Host's machine offers to a Guest's turn.
+pub trait Platform {
+    /// Nanoseconds since the Host started.
+    fn now(&self) -> u64;
+    /// Wall clock: seconds since 1970 and nanoseconds.
+    fn wall_clock(&self) -> (u32, u32);
+    /// Rate of the time-stamp counter in kHz.
+    fn tsc_khz(&self) -> u32;
+    /// Bytes for the Guest's console.
+    fn console_write(&mut self, bytes: &[u8]);
+    /// The next byte typed at the Guest's console.
+    fn console_read(&mut self) -> Option<u8>;
+}
+
+/// The two pages beside the Switcher that belong to this Guest, where the Host sees them.
+#[derive(Clone, Copy)]
+pub struct SwitcherPages {
+    /// The registers page's frame.
+    pub frame: *mut Frame,
+    /// The state page.
+    pub state: *mut State,
+}
+
+/// Where the Guest put its `struct lguest_data`, and what INIT read from it.
+#[derive(Clone, Copy)]
+struct Shared {
+    addr: u32,
+    layout: Layout,
+    /// No-interrupt range; for a single IRET start and end are that address.
+    window: (u32, u32),
+}
+
+/// A virtual machine.
+pub struct Guest {
+    ram: GuestRam,
+    pages: SwitcherPages,
+    shadow: Shadow,
+    bus: Bus,
+    shared: Option<Shared>,
+    death: Option<Death>,
+    text: Text,
+    /// The Guest's GDT entries after [`descriptor::fix_gdt_entry`].
+    gdt: [Entry; GDT_ENTRIES],
+    gates: [Gate; IDT_ENTRIES],
+    gdt_changed: bool,
+    idt_changed: bool,
+    /// A hypercall was trapped and has not run yet. Not the trap number: a turn may end and begin in between.
+    hypercall_pending: bool,
+    ring_cursor: u32,
+    irqs_pending: u32,
+    halted: bool,
+    /// CR0.TS as the Guest asked for it.
+    ts: bool,
+    /// Ring-1 stack for traps from ring 3.
+    stack: (u32, u32),
+    stack_pages: u32,
+    /// When the clock event fires, in nanoseconds of [`Platform::now`].
+    clock: Option<u64>,
+    /// The last hypercalls, newest last: for the report of a death.
+    history: [u32; 4],
+}
+
+impl Guest {
+    /// A Guest whose RAM already holds its image (see [`crate::image`]).
+    pub fn new(ram: GuestRam, pages: SwitcherPages, shadow: Shadow, bus: Bus, entry: u32) -> Guest {
+        let mut gdt = [[0; 2]; GDT_ENTRIES];
+        gdt[12] = for_ring1(FLAT_CODE);
+        gdt[13] = for_ring1(FLAT_DATA);
+        let mut guest = Guest {
+            ram,
+            pages,
+            shadow,
+            bus,
+            shared: None,
+            death: None,
+            text: Text([0; TEXT]),
+            gdt,
+            gates: [Gate::default(); IDT_ENTRIES],
+            gdt_changed: true,
+            idt_changed: true,
+            hypercall_pending: false,
+            ring_cursor: 0,
+            irqs_pending: 0,
+            halted: false,
+            ts: false,
+            stack: (0, 0),
+            stack_pages: 0,
+            clock: None,
+            history: [u32::MAX; 4],
+        };
+        let stray = if broken("entry-registers") { 1 } else { 0 };
+        *guest.frame() = Frame {
+            eax: stray,
+            ds: GUEST_DS,
+            es: GUEST_DS,
+            cs: GUEST_CS,
+            ss: GUEST_DS,
+            eip: entry,
+            eflags: flags::ALWAYS | flags::IF,
+            ..Frame::default()
+        };
+        let state = guest.state();
+        let here = STATE_PAGE;
+        state.tss = Tss::new(FRAME + size_of::<Frame>() as u32);
+        state.guest_gdtr =
+            TableRegister::new(here + core::mem::offset_of!(State, gdt) as u32, size_of_val(&state.gdt));
+        state.guest_idtr =
+            TableRegister::new(here + core::mem::offset_of!(State, idt) as u32, size_of_val(&state.idt));
+        state.nmi_count = 0;
+        guest
+    }
+
+    /// The registers.
+    pub fn frame(&mut self) -> &mut Frame {
+        // SAFETY: the page is this Guest's alone; the world switch is not running while the Host does.
+        unsafe { &mut *self.pages.frame }
+    }
+
+    /// The state page.
+    pub fn state(&mut self) -> &mut State {
+        // SAFETY: as for `frame`.
+        unsafe { &mut *self.pages.state }
+    }
+
+    /// The end, once it came.
+    pub fn death(&self) -> Option<Death> {
+        self.death
+    }
+
+    /// What SHUTDOWN said.
+    pub fn last_words(&self) -> &Text {
+        &self.text
+    }
+
+    /// The last hypercalls, newest last; `u32::MAX` for none.
+    pub fn history(&self) -> [u32; 4] {
+        self.history
+    }
+
+    /// Whether the Guest wants its first use of the FPU to trap.
+    pub fn wants_ts(&self) -> bool {
+        self.ts && !broken("ts-ignored")
+    }
+
+    /// When the clock event fires.
+    pub fn clock(&self) -> Option<u64> {
+        self.clock
+    }
+
+    /// Keep the first reason.
+    fn die(&mut self, death: Death) {
+        self.death.get_or_insert(death);
+    }
+
+    fn survive(&mut self, outcome: Outcome<()>) {
+        if let Err(death) = outcome {
+            self.die(death);
+        }
+    }
+
+    /// Deal with the trap that ended the last turn. `cr2` is the processor's.
+    pub fn handle_trap(&mut self, cr2: u32) {
+        let outcome = self.dispatch(cr2);
+        self.survive(outcome);
+    }
+
+    /// Everything between two turns. True if the Guest can be entered; false if it is dead or sleeps.
+    pub fn prepare(&mut self, platform: &mut dyn Platform) -> bool {
+        if self.death.is_none() {
+            let outcome = self.work(platform);
+            self.survive(outcome);
+        }
+        if self.death.is_some() || self.halted {
+            return false;
+        }
+        self.refresh_live_tables();
+        true
+    }
+
+    fn work(&mut self, platform: &mut dyn Platform) -> Outcome<()> {
+        if core::mem::take(&mut self.hypercall_pending) {
+            self.hypercalls(platform)?;
+        }
+        self.pass_time(platform.now());
+        if self.bus.poll_input(&self.ram, platform)? {
+            self.raise_irq(self.bus.input_irq());
+        }
+        self.deliver_pending(platform)
+    }
+
+    /// The clock event is due, or not.
+    fn pass_time(&mut self, now: u64) {
+        if self.clock.is_some_and(|at| now >= at) {
+            self.clock = None;
+            if !broken("clockevent-never") {
+                self.raise_irq(0);
+            }
+        }
+    }
+
+    /// Raise virtual interrupt `n`.
+    pub fn raise_irq(&mut self, n: u32) {
+        if n < abi::IRQS {
+            self.irqs_pending |= 1 << n;
+        }
+    }
+
+    /// Whether it sleeps in HALT.
+    pub fn is_halted(&self) -> bool {
+        self.halted
+    }
+
+    /// Copy what changed of GDT, IDT and stack into the state page, which the Guest can only read.
+    fn refresh_live_tables(&mut self) {
+        if core::mem::take(&mut self.gdt_changed) {
+            let mut live = self.gdt;
+            let keep = broken("gdt-host-entries-open");
+            if !keep || live[10][1] == 0 {
+                live[10] = FLAT_CODE;
+                live[11] = FLAT_DATA;
+                live[31] = [0, 0];
+            }
+            let base = STATE_PAGE + core::mem::offset_of!(State, tss) as u32;
+            live[(TSS_SELECTOR / 8) as usize] = descriptor::tss(base, size_of::<Tss>() as u32);
+            self.state().gdt = live;
+        }
+        if core::mem::take(&mut self.idt_changed) {
+            for n in 0..IDT_ENTRIES {
+                let live = descriptor::live_gate(n as u32, self.gates[n]);
+                self.state().idt[n] = live;
+            }
+        }
+        let (ss, esp) = self.stack;
+        let cr3 = self.shadow.cr3();
+        let state = self.state();
+        state.tss.ss1 = ss;
+        state.tss.esp1 = esp;
+        state.guest_cr3 = cr3;
+        debug_assert!(CODE_SELECTOR as u32 | DATA_SELECTOR as u32 == 0x58);
+    }
+
+    /// A field of `struct lguest_data`, if INIT happened.
+    fn shared_read(&self, offset: u32) -> Outcome<Option<u32>> {
+        self.shared.map(|s| self.ram.read(s.addr + offset)).transpose()
+    }
+
+    fn pin_stack(&mut self) -> Outcome<()> {
+        let (_, esp) = self.stack;
+        for n in 0..self.stack_pages {
+            // The page below a page-aligned stack pointer, not the one at it.
+            self.shadow.pin(&self.ram, esp.wrapping_sub(1).wrapping_sub(n * PAGE))?;
+        }
+        Ok(())
+    }
+
+    /// Gate of virtual interrupt `n`.
+    fn irq_gate(&self, n: u32) -> Gate {
+        self.gates[(FIRST_IRQ_VECTOR + n) as usize % IDT_ENTRIES]
+    }
+}

@@ -1,0 +1,127 @@
+//! Traps from ring 1 and ring 3: what the Host settles itself, and how the rest reaches the Guest's handlers (5.1, 5.3).
+
+use super::Guest;
+use crate::abi::{GUEST_CS, HYPERCALL_VECTOR, SYSCALL_VECTOR, data, flags};
+use crate::death::{Category, Death, Outcome, named, require};
+use crate::descriptor::has_error_code;
+use crate::mutant::broken;
+use switcher_asm::{IDT_ENTRIES, NO_TRAP};
+
+const UD: u32 = 6;
+const NM: u32 = 7;
+const GP: u32 = 13;
+const PF: u32 = 14;
+
+impl Guest {
+    pub(super) fn dispatch(&mut self, cr2: u32) -> Outcome<()> {
+        let frame = *self.frame();
+        match frame.trapnum {
+            NO_TRAP if broken("switcher-fault-ignored") => Ok(()),
+            NO_TRAP => Err(Death::Killed(Category::UnhandledTrap, NO_TRAP)),
+            UD if self.rewrite_vmcall()? => Ok(()),
+            // With TS clear the Host has made the Guest's FPU state current already.
+            NM if !self.wants_ts() => Ok(()),
+            GP if frame.errcode == 0 && self.emulate()? => Ok(()),
+            GP if self.rewrite_vmcall()? => Ok(()),
+            PF => {
+                if self.shadow.demand(&self.ram, cr2, frame.errcode)? {
+                    return Ok(());
+                }
+                if let Some(shared) = self.shared
+                    && !broken("cr2-not-written")
+                {
+                    named(self.ram.write(shared.addr + data::CR2, cr2), Category::Cr2Write)?;
+                }
+                self.reflect(PF)
+            }
+            HYPERCALL_VECTOR => {
+                self.hypercall_pending = true;
+                Ok(())
+            }
+            SYSCALL_VECTOR if broken("syscall-gate-ignored") => Ok(()),
+            n if n < 32 || n == SYSCALL_VECTOR => self.reflect(n),
+            // A physical interrupt: the Host has served it.
+            _ => Ok(()),
+        }
+    }
+
+    /// Deliver trap `n` to the Guest's own handler.
+    fn reflect(&mut self, n: u32) -> Outcome<()> {
+        let gate = self.gates[n as usize % IDT_ENTRIES];
+        require(gate.present(), Category::UnhandledTrap, n)?;
+        let error = has_error_code(n).then_some(self.frame().errcode);
+        self.enter_handler(gate, error)
+    }
+
+    /// Build the frame an exception or interrupt leaves on the ring-1 stack, and go to its handler (5.3).
+    pub(super) fn enter_handler(&mut self, gate: crate::descriptor::Gate, error: Option<u32>) -> Outcome<()> {
+        let old = *self.frame();
+        let enabled = self.irq_enabled()?;
+        let from_ring1 = old.ss & 3 == 1;
+        let (ss, mut esp) = if from_ring1 {
+            (old.ss, old.esp)
+        } else if broken("set-stack-ignored") {
+            (self.stack.0, self.stack.1.wrapping_sub(64))
+        } else {
+            self.stack
+        };
+        // The real IF is always 1; what the Guest believes is irq_enabled.
+        let mut eflags = old.eflags;
+        if enabled & flags::IF == 0 && !broken("frame-if-real") {
+            eflags &= !flags::IF;
+        }
+        if !from_ring1 {
+            self.push(&mut esp, old.ss)?;
+            self.push(&mut esp, old.esp)?;
+        }
+        self.push(&mut esp, eflags)?;
+        self.push(&mut esp, old.cs)?;
+        self.push(&mut esp, old.eip)?;
+        if let Some(error) = error {
+            self.push(&mut esp, error)?;
+        }
+        let frame = self.frame();
+        frame.ss = ss;
+        frame.esp = esp;
+        frame.cs = GUEST_CS;
+        frame.eip = gate.offset();
+        if !broken("reflect-keeps-tf") {
+            frame.eflags &= !flags::TF;
+        }
+        frame.eflags &= !(flags::NT | flags::RF | flags::VM);
+        if gate.disables_interrupts() && !broken("gate-keeps-irq-enabled") {
+            self.set_irq_enabled(0)?;
+        }
+        Ok(())
+    }
+
+    /// Push a word on a stack of the Guest, each through its own page tables.
+    fn push(&mut self, esp: &mut u32, value: u32) -> Outcome<()> {
+        *esp = esp.wrapping_sub(4);
+        if *esp & 0xFFF > 0xFFC {
+            // Misaligned across a page: byte by byte.
+            for (n, byte) in value.to_le_bytes().into_iter().enumerate() {
+                let at = self.shadow.to_physical_for_write(&self.ram, esp.wrapping_add(n as u32))?;
+                self.ram.write(at, byte)?;
+            }
+            return Ok(());
+        }
+        let at = self.shadow.to_physical_for_write(&self.ram, *esp)?;
+        self.ram.write(at, value)
+    }
+
+    /// The Guest is entered only in ring 1 or 3, with interrupts on and no way to more (10.2).
+    ///
+    /// # Errors
+    /// UNHANDLED_TRAP for another ring.
+    pub fn check_entry(&mut self) -> Result<(), Death> {
+        let frame = self.frame();
+        frame.eflags =
+            (frame.eflags & (flags::FREE | flags::TF | flags::RF | flags::NT)) | flags::ALWAYS | flags::IF;
+        let (cs, ss) = (frame.cs & 3, frame.ss & 3);
+        let ok = cs == ss && matches!(cs, 1 | 3) || broken("ring-2-resumed");
+        let checked = if ok { Ok(()) } else { Err(Death::Killed(Category::UnhandledTrap, NO_TRAP)) };
+        self.survive(checked);
+        checked
+    }
+}

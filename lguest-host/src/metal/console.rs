@@ -1,0 +1,70 @@
+//! Two serial ports: COM1 is Guest 1's console, COM2 the Host's log.
+
+use super::cpu::{inb, outb};
+use core::fmt;
+
+/// The Guest's console.
+pub const COM1: Port = Port(0x3F8);
+/// The log.
+pub const COM2: Port = Port(0x2F8);
+
+/// A 16550.
+#[derive(Clone, Copy)]
+pub struct Port(u16);
+
+impl Port {
+    fn init(self, interrupts: bool) {
+        let Port(base) = self;
+        outb(base + 1, 0);
+        // 115200 baud, 8 bits, no parity, FIFO on.
+        outb(base + 3, 0x80);
+        outb(base, 1);
+        outb(base + 1, 0);
+        outb(base + 3, 3);
+        outb(base + 2, 7);
+        // DTR, RTS, and OUT2, which lets interrupts out.
+        outb(base + 4, 0xB);
+        outb(base + 1, interrupts as u8);
+    }
+
+    /// Send one byte, when there is room.
+    pub fn send(self, byte: u8) {
+        // A port that is not there reads all ones, which includes "there is room".
+        while inb(self.0 + 5) & 0x20 == 0 {}
+        outb(self.0, byte);
+    }
+
+    /// A byte that arrived.
+    pub fn receive(self) -> Option<u8> {
+        let status = inb(self.0 + 5);
+        (status != 0xFF && status & 1 != 0).then(|| inb(self.0))
+    }
+}
+
+/// Set both ports up. COM1 interrupts when bytes arrive, so that a sleeping Guest is woken.
+pub fn init() {
+    COM1.init(true);
+    COM2.init(false);
+}
+
+/// Writes to the log.
+pub struct Log;
+
+impl fmt::Write for Log {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            COM2.send(byte);
+        }
+        Ok(())
+    }
+}
+
+/// A line in the log.
+#[macro_export]
+macro_rules! log {
+    ($($argument:tt)*) => {{
+        use core::fmt::Write;
+        // The log itself never fails.
+        let _ = writeln!($crate::metal::console::Log, $($argument)*);
+    }};
+}

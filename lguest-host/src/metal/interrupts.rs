@@ -1,0 +1,60 @@
+//! Physical interrupts: the 8259 pair, and the one server for all of them.
+//!
+//! An interrupt that ends a Guest's turn has been acknowledged by the processor, so it is served exactly once, from the
+//! vector the Switcher brought back. In HLT it comes through the Host's own IDT to the same server.
+
+use super::cpu::{inb, outb};
+use super::tables::IRQ_BASE;
+use core::arch::asm;
+
+const MASTER: u16 = 0x20;
+const SLAVE: u16 = 0xA0;
+const END_OF_INTERRUPT: u8 = 0x20;
+const TIMER: u32 = 0;
+const COM1: u32 = 4;
+
+/// Programme the controllers: vectors 0x20 to 0x2F, only the timer and COM1 open.
+pub fn init() {
+    for (port, base, wire) in [(MASTER, IRQ_BASE as u8, 4), (SLAVE, IRQ_BASE as u8 + 8, 2)] {
+        outb(port, 0x11);
+        outb(port + 1, base);
+        outb(port + 1, wire);
+        outb(port + 1, 1);
+    }
+    outb(MASTER + 1, !(1 << TIMER | 1 << COM1));
+    outb(SLAVE + 1, 0xFF);
+}
+
+/// Serve physical interrupt `n`. There is nothing to do but to acknowledge: the scheduler looks at clock and console
+/// at every turn.
+#[unsafe(no_mangle)]
+pub extern "C" fn serve_irq(n: u32) {
+    if is_spurious(n) {
+        return;
+    }
+    if n >= 8 {
+        outb(SLAVE, END_OF_INTERRUPT);
+    }
+    outb(MASTER, END_OF_INTERRUPT);
+}
+
+/// The last line of each controller also reports requests that went away; those are not in service.
+fn is_spurious(n: u32) -> bool {
+    if n != 7 && n != 15 {
+        return false;
+    }
+    let port = if n == 7 { MASTER } else { SLAVE };
+    outb(port, 0x0B);
+    let spurious = inb(port) & 0x80 == 0;
+    if spurious && n == 15 {
+        outb(MASTER, END_OF_INTERRUPT);
+    }
+    spurious
+}
+
+/// Sleep until a physical interrupt. One that was raised since the caller looked ends the sleep at once, because STI
+/// lets nothing in before HLT has begun.
+pub fn wait() {
+    // SAFETY: the IDT serves every interrupt that is open; interrupts are off again afterwards.
+    unsafe { asm!("sti", "hlt", "cli") }
+}

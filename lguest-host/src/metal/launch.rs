@@ -1,0 +1,128 @@
+//! The Launcher: a Guest for each kernel among the modules (design: "Modules under multiboot").
+
+use super::frames::Frames;
+use super::multiboot::{Info, Module};
+use super::once::Global;
+use super::scheduler::{Guests, MAX_GUESTS, Slot};
+use super::{fpu, paging};
+use crate::log;
+use core::mem::MaybeUninit;
+use lguest_host::abi::PAGE;
+use lguest_host::bus::{BUS_PAGES, Bus};
+use lguest_host::guest::{Guest, SwitcherPages};
+use lguest_host::image::{Boot, command_line, is_kernel};
+use lguest_host::ram::GuestRam;
+use lguest_host::shadow::{Pool, Shadow};
+use switcher_asm::Frame;
+
+/// Megabytes of RAM of a Guest, unless `guest-mem=` says otherwise.
+const DEFAULT_MEMORY: u32 = 64;
+/// Most a Guest can get, in MiB: it and the Host must stay below the Switcher.
+const MAX_MEMORY: u32 = 1024;
+/// Page tables of a Guest's shadow: enough for its RAM twice over, recycled when they run out.
+const SHADOW_PAGES_PER_MIB: u32 = 4;
+const SHADOW_PAGES_MIN: u32 = 64;
+
+/// Everything needed to start a Guest, and to start it again.
+#[derive(Clone, Copy)]
+pub struct Plan {
+    kernel: Module,
+    initrd: Option<Module>,
+    ram: u32,
+    ram_size: u32,
+    shadow: u32,
+    shadow_pages: u32,
+    /// Physical address of the registers page.
+    pub registers: u32,
+    /// Physical address of the state page.
+    pub state: u32,
+}
+
+impl Plan {
+    /// Make the Guest: fresh RAM from the pristine modules.
+    pub fn start(&self) -> Option<Guest> {
+        // SAFETY: the ranges came from the frame allocator and are this plan's alone; a Guest made earlier from it
+        // is dead and forgotten.
+        let (ram, pool) = unsafe {
+            (
+                GuestRam::new(self.ram as *mut u8, self.ram_size + BUS_PAGES * PAGE),
+                Pool::new(self.shadow as *mut u8, self.shadow, self.shadow_pages),
+            )
+        };
+        ram.clear();
+        let boot = Boot {
+            image: self.kernel.data,
+            initrd: self.initrd.map(|m| m.data),
+            command_line: command_line(self.kernel.string),
+            ram_size: self.ram_size,
+        };
+        let entry = match boot.load(&ram) {
+            Ok(entry) => entry,
+            Err(error) => {
+                log!("cannot start the Guest: {}", error.text());
+                return None;
+            }
+        };
+        let [text0, text1] = paging::switcher_text_pages();
+        let shadow = Shadow::new(pool, [text0, text1, self.registers, self.state]).ok()?;
+        let bus = Bus::new(&ram, self.ram_size).ok()?;
+        let frame = (self.registers + PAGE - size_of::<Frame>() as u32) as *mut Frame;
+        Some(Guest::new(ram, SwitcherPages { frame, state: self.state as *mut _ }, shadow, bus, entry))
+    }
+}
+
+/// Memory per Guest in MiB.
+fn memory(info: &Info) -> u32 {
+    match info.option("guest-mem=").map(str::parse) {
+        None => DEFAULT_MEMORY,
+        Some(Ok(mib @ 1..=MAX_MEMORY)) => mib,
+        Some(_) => {
+            log!("guest-mem= wants a number of MiB from 1 to {MAX_MEMORY}; using {DEFAULT_MEMORY}");
+            DEFAULT_MEMORY
+        }
+    }
+}
+
+/// Make a Guest of each kernel; a module that is none is the initrd of the kernel before it.
+pub fn guests(info: &Info, frames: &mut Frames) -> &'static mut Guests {
+    static GUESTS: Global<MaybeUninit<Guests>> = Global::new(MaybeUninit::uninit());
+    fpu::init();
+    let mib = memory(info);
+    // SAFETY: called once, so this is the only reference ever made.
+    let guests = unsafe { (*GUESTS.as_ptr()).write(Guests::default()) };
+    let mut modules = info.modules().peekable();
+    while let Some(module) = modules.next() {
+        if !is_kernel(module.data) {
+            log!("module ignored: it is no kernel (ELF or bzImage) and no kernel comes before it");
+            continue;
+        }
+        let initrd = modules.next_if(|m| !is_kernel(m.data));
+        if guests.len() == MAX_GUESTS {
+            log!("module ignored: {MAX_GUESTS} Guests are the most");
+            continue;
+        }
+        match plan(module, initrd, mib, frames) {
+            Some(plan) => guests.add(Slot::new(plan)),
+            None => log!("not enough memory for a Guest of {mib} MiB (see guest-mem=)"),
+        }
+    }
+    if guests.len() == 0 {
+        log!("no Guest to run: give one as a multiboot module");
+    }
+    guests
+}
+
+fn plan(kernel: Module, initrd: Option<Module>, mib: u32, frames: &mut Frames) -> Option<Plan> {
+    let ram_size = mib << 20;
+    let shadow_pages = (mib * SHADOW_PAGES_PER_MIB).max(SHADOW_PAGES_MIN);
+    Some(Plan {
+        kernel,
+        initrd,
+        ram: frames.take(ram_size / PAGE + BUS_PAGES)?,
+        ram_size,
+        shadow: frames.take(shadow_pages)?,
+        shadow_pages,
+        registers: frames.take(1)?,
+        state: frames.take(1)?,
+    })
+}

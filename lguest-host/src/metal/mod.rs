@@ -1,0 +1,21 @@
+//! The bare machine: everything that touches hardware.
+//!
+//! One processor, interrupts off except while the Host waits ([`interrupts::wait`]) and while a Guest runs. So no
+//! code here is ever re-entered, and the few statics need no locks.
+
+pub mod boot;
+pub mod clock;
+pub mod console;
+pub mod cpu;
+pub mod fpu;
+pub mod frames;
+pub mod interrupts;
+pub mod launch;
+mod mem;
+pub mod multiboot;
+pub mod once;
+pub mod paging;
+pub mod power;
+pub mod scheduler;
+pub mod tables;
+pub mod world;

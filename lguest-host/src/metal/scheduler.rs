@@ -1,0 +1,209 @@
+//! Many Guests on one processor: round robin by turns, sleep when all sleep, bury the dead (1.2, 10.3).
+
+use super::console::COM1;
+use super::launch::Plan;
+use super::power::End;
+use super::{clock, fpu, interrupts, world};
+use crate::log;
+use lguest_host::abi::hypercall_name;
+use lguest_host::death::Death;
+use lguest_host::guest::{Guest, Platform};
+
+/// Guests at most.
+pub const MAX_GUESTS: usize = 16;
+/// Nanoseconds a Guest may run before the next gets its turn.
+const SLICE: u64 = 10_000_000;
+/// Device not available: the Guest touched the FPU.
+const NM: u32 = 7;
+
+/// A Guest and what belongs to it.
+pub struct Slot {
+    plan: Plan,
+    guest: Option<Guest>,
+    fpu: fpu::State,
+    fpu_used: bool,
+}
+
+impl Slot {
+    /// A Guest that has not started.
+    pub const fn new(plan: Plan) -> Slot {
+        Slot { plan, guest: None, fpu: fpu::State::new(), fpu_used: false }
+    }
+}
+
+/// All Guests.
+#[derive(Default)]
+pub struct Guests {
+    slots: [Option<Slot>; MAX_GUESTS],
+    count: usize,
+}
+
+impl Guests {
+    /// Number of Guests.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// One more. The caller has looked that there is room.
+    pub fn add(&mut self, slot: Slot) {
+        if let Some(free) = self.slots.get_mut(self.count) {
+            *free = Some(slot);
+            self.count += 1;
+        }
+    }
+}
+
+/// What a Guest's turn may use of the machine. The console is Guest 1's.
+struct Machine {
+    has_console: bool,
+}
+
+impl Platform for Machine {
+    fn now(&self) -> u64 {
+        clock::now()
+    }
+    fn wall_clock(&self) -> (u32, u32) {
+        clock::wall_clock()
+    }
+    fn tsc_khz(&self) -> u32 {
+        clock::tsc_khz()
+    }
+    fn console_write(&mut self, bytes: &[u8]) {
+        if self.has_console {
+            for &byte in bytes {
+                COM1.send(byte);
+            }
+        }
+    }
+    fn console_read(&mut self) -> Option<u8> {
+        if self.has_console { COM1.receive() } else { None }
+    }
+}
+
+/// Run until no Guest is left.
+pub fn run(guests: &mut Guests) -> End {
+    let mut end = End::GuestDied;
+    for n in 0..guests.count {
+        start(guests, n);
+    }
+    loop {
+        let mut alive = false;
+        let mut awake = false;
+        for n in 0..guests.count {
+            awake |= turn(guests, n);
+            if let Some(how) = bury(guests, n) {
+                end = how;
+            }
+            alive |= guests.slots[n].as_ref().is_some_and(|s| s.guest.is_some());
+        }
+        if !alive {
+            return end;
+        }
+        if !awake {
+            clock::interrupt_in(next_event(guests));
+            interrupts::wait();
+        }
+    }
+}
+
+fn start(guests: &mut Guests, n: usize) {
+    if let Some(slot) = &mut guests.slots[n] {
+        slot.guest = slot.plan.start();
+        slot.fpu_used = false;
+        fpu::forget(n);
+        if slot.guest.is_some() {
+            log!("guest {} started", n + 1);
+        }
+    }
+}
+
+/// Nanoseconds to the next clock event of anybody.
+fn next_event(guests: &Guests) -> u64 {
+    let now = clock::now();
+    let clocks = guests.slots.iter().flatten().filter_map(|s| s.guest.as_ref()?.clock());
+    clocks.min().map_or(u64::MAX, |at| at.saturating_sub(now))
+}
+
+/// Run Guest `n` until it sleeps, dies, or has had its slice. True if it ran at all.
+fn turn(guests: &mut Guests, n: usize) -> bool {
+    let until = clock::now() + SLICE;
+    let mut ran = false;
+    let mut machine = Machine { has_console: n == 0 };
+    loop {
+        let delay = next_event(guests);
+        let Some(slot) = &mut guests.slots[n] else { return ran };
+        let Some(guest) = &mut slot.guest else { return ran };
+        if !guest.prepare(&mut machine) || guest.check_entry().is_err() {
+            return ran;
+        }
+        ran = true;
+        clock::interrupt_in(delay);
+        fpu::before_entry(n, guest.wants_ts());
+        let cr2 = world::enter(guest, slot.plan.registers, slot.plan.state);
+        let guest_wants_ts = guest.wants_ts();
+        if guest.frame().trapnum == NM && !guest_wants_ts {
+            give_fpu(guests, n);
+        }
+        let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
+        guest.handle_trap(cr2);
+        if clock::now() >= until {
+            return ran;
+        }
+    }
+}
+
+fn give_fpu(guests: &mut Guests, n: usize) {
+    let slots = &raw mut guests.slots;
+    let area = |n: usize| -> *mut fpu::State {
+        // SAFETY: `guests` is borrowed mutably and `n` is a slot in use; only the state's address is taken.
+        unsafe { (*slots)[n].as_mut().map_or(core::ptr::null_mut(), |s| &raw mut s.fpu) }
+    };
+    let fresh = guests.slots[n].as_mut().is_some_and(|s| !core::mem::replace(&mut s.fpu_used, true));
+    fpu::take(n, area, area(n), fresh);
+}
+
+/// If Guest `n` is dead: say why, and restart or forget it.
+fn bury(guests: &mut Guests, n: usize) -> Option<End> {
+    let slot = guests.slots[n].as_mut()?;
+    let guest = slot.guest.as_mut()?;
+    let death = guest.death()?;
+    let number = n + 1;
+    let words = core::str::from_utf8(guest.last_words().bytes()).unwrap_or("(not text)");
+    let end = match death {
+        Death::Restart => {
+            log!("guest {number} restarts: {words}");
+            slot.guest = None;
+            start(guests, n);
+            return None;
+        }
+        Death::Shutdown if guest.last_words().is_power_down() => {
+            log!("guest {number} powered off");
+            End::Clean
+        }
+        Death::Shutdown => {
+            log!("guest {number} crashed: CRASH: {words}");
+            report(guest);
+            End::GuestDied
+        }
+        Death::Killed(category, value) => {
+            log!("guest {number} killed: {}: {value:#x}", category.name());
+            report(guest);
+            End::GuestDied
+        }
+    };
+    slot.guest = None;
+    fpu::forget(n);
+    Some(end)
+}
+
+/// The state a Guest died in.
+fn report(guest: &mut Guest) {
+    let history = guest.history();
+    let f = *guest.frame();
+    log!("  eax {:08x} ebx {:08x} ecx {:08x} edx {:08x}", f.eax, f.ebx, f.ecx, f.edx);
+    log!("  esi {:08x} edi {:08x} ebp {:08x} esp {:04x}:{:08x}", f.esi, f.edi, f.ebp, f.ss, f.esp);
+    log!("  eip {:04x}:{:08x} eflags {:08x} trap {} error {:x}", f.cs, f.eip, f.eflags, f.trapnum, f.errcode);
+    for n in history.into_iter().filter(|&n| n != u32::MAX) {
+        log!("  hypercall {n} {}", hypercall_name(n));
+    }
+}
