@@ -5,6 +5,7 @@ use crate::abi::{GUEST_CS, HYPERCALL_VECTOR, SYSCALL_VECTOR, data, flags};
 use crate::death::{Category, Death, Outcome, named, require};
 use crate::descriptor::has_error_code;
 use crate::mutant::broken;
+use crate::shadow::Demand;
 use switcher_asm::{IDT_ENTRIES, NO_TRAP};
 
 const UD: u32 = 6;
@@ -24,9 +25,10 @@ impl Guest {
             GP if frame.errcode == 0 && self.emulate()? => Ok(()),
             GP if self.rewrite_vmcall()? => Ok(()),
             PF => {
-                if self.shadow.demand(&self.ram, cr2, frame.errcode)? {
+                let Demand::Reflect(error) = self.shadow.demand(&self.ram, cr2, frame.errcode)? else {
                     return Ok(());
-                }
+                };
+                self.frame().errcode = error;
                 if let Some(shared) = self.shared
                     && !broken("cr2-not-written")
                 {

@@ -15,6 +15,7 @@ mod walk;
 
 pub use format::{Format, NON_PAE, PAE, bits};
 pub use pool::Pool;
+pub use walk::Demand;
 
 use crate::abi::PAGE;
 use crate::death::{Category, Death, Outcome};

@@ -7,8 +7,18 @@ use crate::ram::GuestRam;
 use switcher_asm::SWITCHER;
 
 /// Error-code bits of a page fault.
+const FAULT_PRESENT: u32 = 1;
 const FAULT_WRITE: u32 = 2;
 const FAULT_USER: u32 = 4;
+
+/// What became of a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Demand {
+    /// The shadow has the page now; the Guest tries again.
+    Mended,
+    /// The Guest's own tables do not allow the access: it gets the fault, with this error code.
+    Reflect(u32),
+}
 
 /// What a walk of the Guest's tables found.
 struct Found {
@@ -48,19 +58,22 @@ impl Shadow {
         Ok(Some(Found { at: Some(at), pte, upper: top & bits::UPPER }))
     }
 
-    /// A page fault of the Guest (4.3). True if the shadow was the reason and is mended; false if it is the Guest's.
+    /// A page fault of the Guest (4.3): mended if the shadow was the reason, else with the error code the Guest's own
+    /// tables would have given. (The processor's says "not present" wherever the shadow happens to be empty.)
     ///
     /// # Errors
     /// BAD_PGD, BAD_PTE, BAD_READ, OUT_OF_MEMORY.
-    pub fn demand(&mut self, ram: &GuestRam, address: u32, error: u32) -> Outcome<bool> {
+    pub fn demand(&mut self, ram: &GuestRam, address: u32, error: u32) -> Outcome<Demand> {
         if address >= SWITCHER && !broken("switcher-demand-mapped") {
-            return Ok(false);
+            return Ok(Demand::Reflect(error));
         }
-        let Some(found) = self.walk(ram, address)? else { return Ok(false) };
+        let Some(found) = self.walk(ram, address)? else {
+            return Ok(Demand::Reflect(error & !FAULT_PRESENT));
+        };
         let granted = found.pte & (found.upper | !(bits::WRITABLE | bits::USER));
         let (write, user) = (error & FAULT_WRITE != 0, error & FAULT_USER != 0);
         if write && granted & bits::WRITABLE == 0 || user && granted & bits::USER == 0 {
-            return Ok(false);
+            return Ok(Demand::Reflect(error | FAULT_PRESENT));
         }
         check_leaf(ram, found.pte)?;
 
@@ -80,7 +93,7 @@ impl Shadow {
         {
             ram.write(at, pte)?;
         }
-        Ok(true)
+        Ok(Demand::Mended)
     }
 
     /// The Guest's flags without G, the real frame, and read-only until dirty.
@@ -143,7 +156,7 @@ impl Shadow {
             return Ok(());
         }
         let mended = self.demand(ram, address, FAULT_WRITE)?;
-        require(mended, Category::BadStackPage, address)
+        require(mended == Demand::Mended, Category::BadStackPage, address)
     }
 
     /// Guest-physical address of `address` for the Host's own use: reading code (4.5).
@@ -218,10 +231,10 @@ mod tests {
     fn accessed_then_dirty() {
         let Rig { ram, mut shadow, .. } = rig();
         ram.write(TABLE, 0x5000 | RW).unwrap();
-        assert_eq!(shadow.demand(&ram, KERNEL, 0), Ok(true));
+        assert_eq!(shadow.demand(&ram, KERNEL, 0), Ok(Demand::Mended));
         assert_eq!(ram.read(TABLE), Ok(0x5000 | RW | bits::ACCESSED));
         assert!(!shadow.is_writable(KERNEL));
-        assert_eq!(shadow.demand(&ram, KERNEL, FAULT_WRITE), Ok(true));
+        assert_eq!(shadow.demand(&ram, KERNEL, FAULT_WRITE), Ok(Demand::Mended));
         assert_eq!(ram.read(TABLE), Ok(0x5000 | RW | bits::ACCESSED | bits::DIRTY));
         assert!(shadow.is_writable(KERNEL));
     }
@@ -231,7 +244,7 @@ mod tests {
         let Rig { ram, mut shadow, .. } = rig();
         ram.write(DIRECTORY + (KERNEL >> 20), TABLE | RW).unwrap();
         ram.write(TABLE, 0x5000 | RW | bits::USER).unwrap();
-        assert_eq!(shadow.demand(&ram, KERNEL, FAULT_USER), Ok(false));
+        assert_eq!(shadow.demand(&ram, KERNEL, FAULT_USER), Ok(Demand::Reflect(FAULT_USER | FAULT_PRESENT)));
     }
 
     #[test]
@@ -251,7 +264,7 @@ mod tests {
         let Rig { ram, mut shadow, .. } = rig();
         ram.write(DIRECTORY + (SWITCHER >> 20), TABLE | bits::UPPER).unwrap();
         ram.write(TABLE, 0x5000 | RW).unwrap();
-        assert_eq!(shadow.demand(&ram, SWITCHER, FAULT_WRITE), Ok(false));
+        assert_eq!(shadow.demand(&ram, SWITCHER, FAULT_WRITE), Ok(Demand::Reflect(FAULT_WRITE)));
         let before = shadow.leaf(0, SWITCHER);
         shadow.set_top(DIRECTORY, 1023);
         shadow.release_all();
@@ -276,7 +289,7 @@ mod tests {
             let address = n << 22;
             ram.write(DIRECTORY + 4 * n, TABLE | bits::UPPER).unwrap();
             ram.write(TABLE, 0x5000 | RW).unwrap();
-            assert_eq!(shadow.demand(&ram, address, 0), Ok(true));
+            assert_eq!(shadow.demand(&ram, address, 0), Ok(Demand::Mended));
             assert_ne!(shadow.leaf(0, address), 0);
         }
     }
