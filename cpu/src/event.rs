@@ -71,6 +71,8 @@ pub struct Stamp {
     pub vtime: u64,
     /// CR3 after the event.
     pub cr3: u32,
+    /// CR2 after the event: for a page fault, the address that faulted.
+    pub cr2: u32,
 }
 
 /// A listener. It sees values only: it cannot change the machine.
@@ -84,7 +86,7 @@ impl crate::Cpu {
     #[inline]
     pub(crate) fn emit(&mut self, event: impl FnOnce(&crate::Cpu) -> Event) {
         if let Some(mut sink) = self.events.take() {
-            let at = Stamp { insns: self.insns, vtime: self.vtime(), cr3: self.regs.cr3 };
+            let at = Stamp { insns: self.insns, vtime: self.vtime(), cr3: self.regs.cr3, cr2: self.regs.cr2 };
             sink.event(at, event(self));
             self.events = Some(sink);
         }

@@ -1,34 +1,42 @@
 //! `ringside`: the command line.
+//!
+//! Reading order: [`cli`] (what can be asked), [`commands`] (from arguments to an image and a machine), [`session`]
+//! (a machine wired to terminal, files and limits), [`ending`] (how a run ends, and the exit status).
 
+mod cli;
+mod commands;
+mod console;
+mod ending;
+mod error;
+mod files;
+mod image;
+mod options;
+mod report;
+mod session;
+mod trace;
 mod vectors;
 
-use clap::{Parser, Subcommand};
+use ending::Status;
 use std::process::ExitCode;
 
-/// A seat beside the ring: runs lguest on an emulated 32-bit x86 PC, to the bit.
-#[derive(Parser, Debug)]
-#[command(version)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-#[derive(Subcommand, Debug)]
-enum Command {
-    /// Run CPU test vectors
-    Vectors(vectors::VectorsArgs),
-}
-
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.command {
-        Command::Vectors(args) => match vectors::run(&args) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::from(1),
-            Err(error) => {
-                eprintln!("ringside: {error}");
-                ExitCode::from(2)
-            }
-        },
-    }
+    report_panics();
+    let outcome = std::panic::catch_unwind(|| cli::parse(std::env::args_os()).and_then(commands::execute));
+    let status = match outcome {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => {
+            eprintln!("ringside: {error}");
+            Status::BAD_USAGE
+        }
+        Err(_) => Status::OUR_BUG,
+    };
+    ExitCode::from(status.code())
+}
+
+/// A panic is a bug of ours. Say so in one line, on a terminal that works again.
+fn report_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        console::terminal::restore();
+        eprintln!("ringside: a bug in ringside, please report it: {}", panic.to_string().replace('\n', " "));
+    }));
 }

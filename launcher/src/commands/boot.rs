@@ -1,0 +1,97 @@
+//! `ringside boot`: an image on the bare machine, without lguest.
+
+use crate::error::Error;
+use crate::files;
+use crate::image::{BootModule, Bytes, Image};
+use crate::options::later::refuse;
+use crate::options::{MachineOptions, comma_list};
+use crate::session::Plan;
+use machine::boot::{linux, multiboot};
+use std::path::{Path, PathBuf};
+
+/// Arguments of `boot`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = "\
+Examples:
+  ringside boot kernel.elf --append 'verbose' --initrd 'module.bin its arguments,other.bin'
+  ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --mem 256
+  ringside boot --bios bios.bin --post - --max-insns 1000000
+  ringside boot roms/lguest-host.elf --initrd 'roms/first-guest.elf' --append 'guest-mem=64' --mem 128
+
+`ringside help run` explains console, scripts and traces.")]
+pub struct BootArgs {
+    /// A multiboot kernel or a Linux bzImage, recognised by its content
+    #[arg(required_unless_present = "bios")]
+    image: Option<PathBuf>,
+    /// Start this ROM at the reset vector instead (1 byte to 256 KiB)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "append", "initrd"])]
+    bios: Option<PathBuf>,
+    /// RAM in MiB, at most 3072
+    #[arg(long, value_name = "MiB", default_value_t = 64)]
+    mem: u64,
+    /// Command line of the kernel
+    #[arg(
+        long,
+        value_name = "STR",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    append: String,
+    /// Modules of a multiboot kernel, each with its arguments after a space, or the initial RAM disk of Linux
+    /// (a comma that is meant is written twice)
+    #[arg(long, value_name = "FILE[ ARGS],...")]
+    initrd: Option<String>,
+    #[command(flatten)]
+    options: MachineOptions,
+    /// Later: hard disks
+    #[arg(long, value_name = "FILE", help_heading = "Not in this version yet")]
+    disk: Vec<PathBuf>,
+}
+
+impl BootArgs {
+    /// The common options.
+    pub fn options(&self) -> &MachineOptions {
+        &self.options
+    }
+
+    /// Read everything, and say what machine is to be built.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        self.options.refuse_later()?;
+        refuse(&[("--disk", !self.disk.is_empty())])?;
+        let (path, image) = match (&self.bios, &self.image) {
+            (Some(path), _) => (path, Image::Rom(files::read(path)?.into())),
+            (None, Some(path)) => (path, self.kernel(path)?),
+            (None, None) => return Err(Error::Usage("no image given (try `ringside help boot`)".into())),
+        };
+        let ram = self.mem.saturating_mul(1 << 20);
+        Ok(Plan { name: path.display().to_string(), ram, image })
+    }
+
+    fn kernel(&self, path: &Path) -> Result<Image, Error> {
+        let kernel = files::read(path)?;
+        let initrds = self.initrd.as_deref().map(comma_list).unwrap_or_default();
+        let command_line = self.append.clone();
+        if linux::is_linux(&kernel) {
+            let initrd = match initrds.as_slice() {
+                [] => Bytes::default(),
+                [file] => files::read(Path::new(file))?.into(),
+                _ => return Err(Error::Usage("--initrd: Linux takes one initial RAM disk".into())),
+            };
+            return Ok(Image::Linux { kernel: kernel.into(), command_line, initrd });
+        }
+        if !multiboot::is_multiboot(&kernel) {
+            let what = "neither a multiboot kernel (no header in the first 8 KiB) nor a Linux bzImage".into();
+            return Err(Error::BadFile { path: path.into(), what });
+        }
+        let modules = initrds.iter().map(|item| module(item)).collect::<Result<_, _>>()?;
+        Ok(Image::Multiboot { kernel: kernel.into(), command_line, modules })
+    }
+}
+
+/// `FILE` or `FILE ARGS`. The kernel sees a fixed name instead of the path, so that a run does not depend on it.
+fn module(item: &str) -> Result<BootModule, Error> {
+    let (file, arguments) = item.split_once(' ').unwrap_or((item, ""));
+    let data = files::read(Path::new(file))?.into();
+    Ok(BootModule { data, string: format!("module {arguments}").trim_end().to_owned() })
+}

@@ -1,0 +1,188 @@
+//! `ringside run`: Guests under the lguest Host.
+
+use crate::error::Error;
+use crate::files;
+use crate::image::{BootModule, Bytes, Image};
+use crate::options::later::refuse;
+use crate::options::{MachineOptions, comma_list};
+use crate::session::Plan;
+use machine::boot::{elf, linux};
+use std::path::{Path, PathBuf};
+
+/// The Host and the Guest that are part of this program.
+mod embedded {
+    pub const HOST: &[u8] = &[];
+    pub const GUEST: &[u8] = include_bytes!("../../../roms/first-guest.elf");
+}
+
+/// RAM beside the Guests', in MiB: the Host itself, its page tables and shadow page tables. The files it is given
+/// come on top, because they stay in RAM for a Guest's restart.
+const HOST_SHARE: u64 = 32;
+
+/// Arguments of `run`.
+#[derive(clap::Args, Debug)]
+#[command(after_help = HELP)]
+pub struct RunArgs {
+    /// Guest kernels, each a 32-bit ELF (vmlinux) or a Linux bzImage; default: the built-in Guest
+    guest: Vec<PathBuf>,
+    /// Initial RAM disk of the Guest; with several Guests a list, one for each
+    #[arg(long, value_name = "FILE[,FILE...]")]
+    initrd: Option<String>,
+    /// Command line of every Guest
+    #[arg(
+        long,
+        value_name = "STR",
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
+    append: String,
+    /// RAM of each Guest in MiB. The machine has the sum, 32 MiB for the Host, and room for the files
+    #[arg(long, value_name = "MiB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=3072))]
+    mem: u64,
+    /// Start N copies of the Guest
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    guests: u64,
+    /// Another Host image instead of the built-in one
+    #[arg(long, value_name = "FILE")]
+    host: Option<PathBuf>,
+    #[command(flatten)]
+    options: MachineOptions,
+    /// Later: block devices
+    #[arg(long, value_name = "FILE[,ro]", help_heading = "Not in this version yet")]
+    block: Vec<PathBuf>,
+    /// Later: network
+    #[arg(long, value_name = "KIND", help_heading = "Not in this version yet")]
+    net: Option<String>,
+    /// Later: entropy device
+    #[arg(long, help_heading = "Not in this version yet")]
+    rng: bool,
+}
+
+const HELP: &str = "\
+Console
+  The Guest's console is your terminal. Ctrl-A x quits, Ctrl-A h helps, Ctrl-A Ctrl-A sends Ctrl-A. In a terminal
+  idle time passes as on your wall; otherwise it is skipped. With standard input not a terminal the console is plain
+  bytes in and out; its end is not the end of the run. When a run ends badly, the Host's last words are shown.
+
+Scripts (--script)
+  One instruction a line, in order. `expect TEXT` waits until the console has said TEXT, `send TEXT` types it.
+  `at N nmi` and `at N send TEXT` happen when N instructions have been executed, whatever the rest of the script
+  does. In TEXT, \\n, \\r, \\t, \\\\ and \\xNN stand for bytes. Empty lines and lines that start with # say nothing.
+      # boot, log in, shut down
+      expect login:
+      send root\\n
+      expect # 
+      at 5000000 nmi
+      send poweroff\\n
+  A script that waits in vain waits until a limit (--max-insns, --timeout), and its line number is told then.
+
+Traces (--trace)
+  A line for each change of ring, and so for each world switch:
+      insns vtime from>to cause cs:eip image!symbol+offset
+      1204332 1390021 1>0 int1f:NEW_PGTABLE 0061:c1002f31 guest!lguest_write_cr3+9
+  The place is the one in the less privileged ring: where it was left, or where it is entered. Causes are int1f with
+  the name of the hypercall, intNN, #GP(error) and so on, #PF(error,cr2), irqN (the vector, in decimal), nmi, iret,
+  lcall, lret, task. All other numbers but the first two are hexadecimal.
+
+Examples:
+  ringside                                           the built-in Guest
+  ringside --append interactive                      talk to it
+  ringside vmlinux --initrd rootfs.cpio --mem 128    a Linux Guest
+  ringside --trace trace.txt --stats --hash          what happened, how often, and what is left
+  ringside --script session.txt --max-insns 1000000000
+  ringside a.elf b.elf --mem 16                      two Guests";
+
+impl RunArgs {
+    /// The common options.
+    pub fn options(&self) -> &MachineOptions {
+        &self.options
+    }
+
+    /// Read everything, and say what machine is to be built.
+    pub fn plan(&self) -> Result<Plan, Error> {
+        self.options.refuse_later()?;
+        refuse(&[("--block", !self.block.is_empty()), ("--net", self.net.is_some()), ("--rng", self.rng)])?;
+        let (name, kernel) = self.host_image()?;
+        let modules = self.modules()?;
+        let guests = self.guests.max(self.guest.len() as u64);
+        let files: u64 = modules.iter().map(|m| (m.data.len() as u64).div_ceil(1 << 20)).sum();
+        let ram = (guests * self.mem + HOST_SHARE + files) << 20;
+        let command_line = format!("guest-mem={}", self.mem);
+        Ok(Plan { name, ram, image: Image::Multiboot { kernel, command_line, modules } })
+    }
+
+    fn host_image(&self) -> Result<(String, Bytes), Error> {
+        match &self.host {
+            Some(path) => Ok((path.display().to_string(), files::read(path)?.into())),
+            None if embedded::HOST.is_empty() => {
+                Err(Error::Usage("this build has no built-in Host: give one with --host FILE".into()))
+            }
+            None => Ok(("the built-in Host".into(), embedded::HOST.into())),
+        }
+    }
+
+    /// Each Guest followed by its initial RAM disk, as the Host recognises them.
+    fn modules(&self) -> Result<Vec<BootModule>, Error> {
+        let mut guests =
+            self.guest.iter().map(|path| self.guest_image(path)).collect::<Result<Vec<_>, _>>()?;
+        if guests.is_empty() {
+            guests.push(embedded::GUEST.into());
+        }
+        if self.guests > 1 {
+            let [only] = guests.as_slice() else {
+                return Err(Error::Usage(
+                    "--guests: copies of several Guests; give one Guest, or no --guests".into(),
+                ));
+            };
+            guests = vec![only.clone(); self.guests as usize];
+        }
+        let initrds = self.initrds(guests.len())?;
+        let string = format!("guest {}", self.append).trim_end().to_owned();
+        let modules = guests.into_iter().enumerate().flat_map(|(n, data)| {
+            let initrd = initrds.get(n).cloned().map(|data| BootModule { data, string: "initrd".into() });
+            std::iter::once(BootModule { data, string: string.clone() }).chain(initrd)
+        });
+        Ok(modules.collect())
+    }
+
+    /// One for each of `guests` Guests: a single file is for all of them.
+    fn initrds(&self, guests: usize) -> Result<Vec<Bytes>, Error> {
+        let Some(list) = &self.initrd else { return Ok(Vec::new()) };
+        let files = comma_list(list);
+        if files.len() != 1 && files.len() != guests {
+            let message =
+                format!("--initrd: {} files for {guests} Guest(s); give one, or one for each", files.len());
+            return Err(Error::Usage(message));
+        }
+        let images = files.iter().map(|file| initrd(Path::new(file))).collect::<Result<Vec<_>, _>>()?;
+        Ok(images.into_iter().cycle().take(guests).collect())
+    }
+
+    /// A Guest's image; what the Host could not start is refused here, where the file can be named.
+    fn guest_image(&self, path: &Path) -> Result<Bytes, Error> {
+        let data = files::read(path)?;
+        let bad = |what| Err(Error::BadFile { path: path.into(), what });
+        if elf::is_elf(&data) {
+            if let Err(error) = elf::parse(&data) {
+                return bad(error.to_string());
+            }
+        } else if !linux::is_linux(&data) {
+            return bad("not a Guest: neither an ELF file nor a Linux bzImage".into());
+        }
+        if data.len() as u64 > self.mem << 20 {
+            return bad(format!("larger than the Guest's RAM; raise --mem (now {} MiB)", self.mem));
+        }
+        Ok(data.into())
+    }
+}
+
+/// The Host takes an ELF file or a bzImage for another Guest.
+fn initrd(path: &Path) -> Result<Bytes, Error> {
+    let data = files::read(path)?;
+    if elf::is_elf(&data) || linux::is_linux(&data) {
+        let what = "a kernel, not an initial RAM disk; to start it as a Guest, drop --initrd".into();
+        return Err(Error::BadFile { path: path.into(), what });
+    }
+    Ok(data.into())
+}

@@ -1,0 +1,130 @@
+//! The user's side of the console: standard input, the terminal, and requests to stop.
+//!
+//! A thread reads standard input and sends it to the machine; whatever it does is also told on a channel, on which the
+//! main thread waits when the machine has nothing to do.
+
+mod escape;
+pub mod terminal;
+
+use crate::ending::{Status, Stop};
+use crate::error::Error;
+use crossbeam_channel::{Receiver, Sender, unbounded};
+use escape::{Action, Escape};
+use machine::inputs::Input;
+use std::io::{self, IsTerminal, Read};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use terminal::RawMode;
+
+/// Something from the user.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Wake {
+    /// Bytes are on their way to the machine.
+    Input,
+    /// There will be no more.
+    EndOfInput,
+    /// The run is to end.
+    Stop(Stop),
+}
+
+const HELP: &str =
+    "\r\n  Ctrl-A x       quit\r\n  Ctrl-A h       this help\r\n  Ctrl-A Ctrl-A  send Ctrl-A\r\n";
+
+/// The console.
+pub struct Console {
+    wakes: Receiver<Wake>,
+    may_speak: bool,
+    stop: Option<Stop>,
+    raw: Option<RawMode>,
+}
+
+impl Console {
+    /// Listen to signals and, if `live`, to standard input, which goes to `machine`.
+    pub fn open(machine: Sender<Input>, live: bool) -> Result<Console, Error> {
+        let (tell, wakes) = unbounded();
+        listen_to_signals(tell.clone())?;
+        let raw = if live && io::stdin().is_terminal() { Some(RawMode::enter()?) } else { None };
+        if live {
+            let escape = raw.is_some().then(Escape::default);
+            std::thread::spawn(move || read_standard_input(&machine, &tell, escape));
+        }
+        Ok(Console { wakes, may_speak: live, stop: None, raw })
+    }
+
+    /// Whether somebody sits at a terminal, which is raw then.
+    pub fn is_interactive(&self) -> bool {
+        self.raw.is_some()
+    }
+
+    /// Whether input may still come.
+    pub fn may_speak(&self) -> bool {
+        self.may_speak
+    }
+
+    /// Whether the run is to end. Call before the machine runs: what was said before this is on its way.
+    pub fn take_stop(&mut self) -> Option<Stop> {
+        while let Ok(wake) = self.wakes.try_recv() {
+            self.note(wake);
+        }
+        self.stop
+    }
+
+    /// Wait for the user, at most for `patience`.
+    pub fn wait(&mut self, patience: Option<Duration>) -> Option<Wake> {
+        let wake = match patience {
+            Some(patience) => self.wakes.recv_timeout(patience).ok(),
+            None => self.wakes.recv().ok(),
+        }?;
+        self.note(wake);
+        Some(wake)
+    }
+
+    fn note(&mut self, wake: Wake) {
+        match wake {
+            Wake::Input => {}
+            Wake::EndOfInput => self.may_speak = false,
+            Wake::Stop(stop) => self.stop = Some(stop),
+        }
+    }
+}
+
+/// The first signal ends the run in good order, the second at once.
+fn listen_to_signals(tell: Sender<Wake>) -> Result<(), Error> {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    ctrlc::set_handler(move || {
+        if ASKED.swap(true, Ordering::Relaxed) || tell.send(Wake::Stop(Stop::Interrupted)).is_err() {
+            terminal::restore();
+            std::process::exit(Status::LIMIT.code().into());
+        }
+    })
+    .map_err(|error| Error::Terminal(io::Error::other(error)))
+}
+
+/// Until the end of input, or until nobody listens any more.
+fn read_standard_input(machine: &Sender<Input>, tell: &Sender<Wake>, mut escape: Option<Escape>) {
+    let mut buffer = [0; 4096];
+    let mut stdin = io::stdin().lock();
+    loop {
+        let bytes = match stdin.read(&mut buffer) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Ok(0) | Err(_) => break,
+            Ok(n) => &buffer[..n],
+        };
+        let (bytes, actions) = match &mut escape {
+            Some(escape) => escape.filter(bytes),
+            None => (bytes.to_vec(), Vec::new()),
+        };
+        if !bytes.is_empty() && (machine.send(Input::Com1(bytes)).is_err() || tell.send(Wake::Input).is_err())
+        {
+            return;
+        }
+        for action in actions {
+            match action {
+                Action::Help => eprint!("{HELP}"),
+                Action::Quit => drop(tell.send(Wake::Stop(Stop::Quit))),
+            }
+        }
+    }
+    // Nobody listens: the run is over.
+    let _ = tell.send(Wake::EndOfInput);
+}

@@ -1,0 +1,108 @@
+//! Options that every way to run a machine has.
+
+pub mod later;
+pub mod rtc;
+
+use crate::error::Error;
+use later::{Engine, LaterOptions};
+use rtc::Rtc;
+use std::path::PathBuf;
+
+/// Where bytes go and come from, when the run ends, what is told about it.
+#[derive(clap::Args, Debug)]
+pub struct MachineOptions {
+    /// The processor's engine
+    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    engine: Engine,
+    /// Write the console (COM1) to FILE instead of standard output
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub console: Option<PathBuf>,
+    /// Write COM2, where the lguest Host logs, to FILE (`-` is standard error)
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub host_log: Option<PathBuf>,
+    /// Write what port 0xE9 is sent to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub debugcon: Option<PathBuf>,
+    /// Write what port 0x190 is sent to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub post: Option<PathBuf>,
+    /// At the end, write the VGA text screen to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub screen: Option<PathBuf>,
+    /// Write a line for each change of ring to FILE
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub trace: Option<PathBuf>,
+    /// Send FILE to the console at the start, deterministically; standard input is not read
+    #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
+    pub input: Option<PathBuf>,
+    /// Talk with the console as FILE says, deterministically; standard input is not read
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with = "input",
+        help_heading = "Inputs and outputs (`-` is standard output)"
+    )]
+    pub script: Option<PathBuf>,
+    /// End after N instructions, exactly
+    #[arg(long, value_name = "N")]
+    pub max_insns: Option<u64>,
+    /// End after SECONDS of your time
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<f64>,
+    /// What the machine's clock shows at the start: `now`, seconds since 1970, or YYYY-MM-DD[Thh:mm:ss]; always the
+    /// same if not given
+    #[arg(long, value_name = "TIME", default_value = "2025-01-01")]
+    pub rtc: Rtc,
+    /// Seed of everything random in the machine; nothing is, in this version
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// End instead of starting again when the machine asks for a reset (exit status 10)
+    #[arg(long)]
+    pub no_reboot: bool,
+    /// At the end, print counts to standard error, one `key=value` a line
+    #[arg(long)]
+    pub stats: bool,
+    /// At the end, print the hash of the machine's whole state as the last line on standard error
+    #[arg(long)]
+    pub hash: bool,
+    #[command(flatten)]
+    later: LaterOptions,
+}
+
+impl MachineOptions {
+    /// Refuse what this version does not have.
+    pub fn refuse_later(&self) -> Result<(), Error> {
+        self.later.refuse(self.engine)
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, &'static str> {
+    let seconds: f64 = text.parse().map_err(|_| "not a number")?;
+    if seconds.is_finite() && (0.0..1e9).contains(&seconds) { Ok(seconds) } else { Err("not a time to wait") }
+}
+
+/// The items of a list separated by commas; a comma that is meant is written twice, as for QEMU.
+pub fn comma_list(text: &str) -> Vec<String> {
+    let mut items = vec![String::new()];
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, items.last_mut()) {
+            (',', _) if chars.next_if_eq(&',').is_none() => items.push(String::new()),
+            (c, Some(item)) => item.push(c),
+            (_, None) => {}
+        }
+    }
+    items
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists() {
+        assert_eq!(comma_list("a b,c"), ["a b", "c"]);
+        assert_eq!(comma_list("a,,b"), ["a,b"]);
+        assert_eq!(comma_list(""), [""]);
+    }
+}

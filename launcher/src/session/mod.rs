@@ -1,0 +1,155 @@
+//! A run: a machine wired to terminal, files, limits and reports.
+//!
+//! The machine runs in slices on the main thread. Between two slices its outputs are passed on and the outside is
+//! looked at. Where slices end has no influence on the guest.
+
+mod limits;
+mod outputs;
+mod pace;
+mod script;
+
+use crate::console::{Console, Wake};
+use crate::ending::{Ending, Status};
+use crate::error::Error;
+use crate::files;
+use crate::image::Image;
+use crate::options::MachineOptions;
+use crate::report;
+use crate::trace::{Listener, Symbols};
+use limits::Limits;
+use machine::inputs::{Input, Stamp};
+use machine::outputs::OutputPort;
+use machine::{Config, Machine, MachineExit};
+use outputs::Outputs;
+use pace::Pace;
+use script::Script;
+use std::time::Instant;
+
+/// What to boot in what machine.
+#[derive(Debug)]
+pub struct Plan {
+    /// What errors call the image.
+    pub name: String,
+    /// Bytes of RAM.
+    pub ram: u64,
+    /// The image.
+    pub image: Image,
+}
+
+/// Boot `plan` and run it to its end.
+///
+/// # Errors
+/// Something is wrong with what the user gave; no output file has been touched then, unless it is an output that
+/// failed.
+pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
+    let mut script = options.script.as_deref().map(Script::read).transpose()?;
+    let input = options.input.as_deref().map(files::read_any).transpose()?;
+    let mut machine = Machine::new(Config { ram: plan.ram, rtc: options.rtc.0 })?;
+    let load = |machine: &mut Machine| {
+        plan.image.load(machine).map_err(|source| Error::Boot { name: plan.name.clone(), source })
+    };
+    load(&mut machine)?;
+    let mut outputs = Outputs::open(options)?;
+    let listener = Listener::attach(&mut machine, options, || Symbols::of(&plan.image));
+
+    let live = script.is_none() && input.is_none();
+    if let Some(bytes) = input {
+        machine.inputs.add(Stamp::default(), Input::Com1(bytes));
+    }
+    if let Some(script) = &mut script {
+        script.start(&mut machine);
+    }
+    let console = Console::open(machine.inputs.sender(), live)?;
+    outputs.translate_newlines(console.is_interactive());
+    machine.pace_idle = console.is_interactive();
+
+    let started = Instant::now();
+    let mut session =
+        Session { machine, outputs, console, script, listener, limits: Limits::new(options, started) };
+    let ending = session.run_to_end(options.no_reboot, load);
+    let wall = started.elapsed();
+    let Session { mut machine, mut outputs, console, script, listener, .. } = session;
+    drop(console);
+    let ending = ending?;
+    outputs.screen(&machine)?;
+    if ending.is_bad() {
+        outputs.show_tail();
+    }
+    let waiting = script.and_then(|script| script.waiting()).map_or(String::new(), |w| format!("; {w}"));
+    eprintln!("ringside: {}{waiting}", ending.reason());
+    if options.stats {
+        report::stats::print(&machine, wall, &listener);
+    }
+    if options.hash {
+        eprintln!("state-hash={:016x} insns={}", machine.state_hash(), machine.now().insns);
+    }
+    Ok(ending.status())
+}
+
+/// Everything that takes part in a run.
+struct Session {
+    machine: Machine,
+    outputs: Outputs,
+    console: Console,
+    script: Option<Script>,
+    listener: Listener,
+    limits: Limits,
+}
+
+impl Session {
+    fn run_to_end(
+        &mut self,
+        no_reboot: bool,
+        load: impl Fn(&mut Machine) -> Result<(), Error>,
+    ) -> Result<Ending, Error> {
+        let mut pace = Pace::new(Instant::now(), 0);
+        loop {
+            if let Some(stop) = self.console.take_stop() {
+                return Ok(Ending::Stopped(stop));
+            }
+            if let Some(stop) = self.limits.reached(self.machine.now(), Instant::now()) {
+                return Ok(Ending::Stopped(stop));
+            }
+            let exit = self.machine.run(self.limits.slice(self.machine.now()));
+            self.pass_on_outputs()?;
+            match exit {
+                MachineExit::Limit | MachineExit::Output => {}
+                MachineExit::Idle { wake_at: Some(wake_at) } => self.sleep(&mut pace, wake_at),
+                MachineExit::Idle { wake_at: None } if self.console.may_speak() => {
+                    self.console.wait(self.limits.patience(Instant::now()));
+                }
+                MachineExit::Reset if !no_reboot => {
+                    self.machine.reset();
+                    load(&mut self.machine)?;
+                }
+                end => return Ok(Ending::Machine(end)),
+            }
+        }
+    }
+
+    fn pass_on_outputs(&mut self) -> Result<(), Error> {
+        let console = self.machine.take_output(OutputPort::Com1);
+        if let Some(script) = &mut self.script {
+            script.hear(&console, &mut self.machine);
+        }
+        self.outputs.pass_on(&console, &mut self.machine)?;
+        self.outputs.trace(&self.listener.take_lines())
+    }
+
+    /// Let idle time pass as on the wall, but wake up for input.
+    fn sleep(&mut self, pace: &mut Pace, wake_at: u64) {
+        let now = Instant::now();
+        let nap = pace.until(now, self.machine.now().vtime, wake_at);
+        let patience = self.limits.patience(now);
+        let woken = match patience {
+            Some(patience) if patience < nap => self.console.wait(Some(patience)),
+            _ if nap.is_zero() => None,
+            _ => self.console.wait(Some(nap)),
+        };
+        let reached = match woken {
+            Some(Wake::Input) => pace.vtime_at(Instant::now()).min(wake_at),
+            _ => wake_at,
+        };
+        self.machine.pass_idle(reached);
+    }
+}
