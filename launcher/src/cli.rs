@@ -9,12 +9,18 @@ use std::ffi::OsString;
 
 /// A seat beside the ring: runs lguest on an emulated 32-bit x86 PC, to the bit.
 #[derive(Parser, Debug)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, override_usage = USAGE, after_help = EXAMPLES)]
 pub struct Cli {
     /// What to do; `run` if nothing is said.
     #[command(subcommand)]
     pub command: Command,
 }
+
+const USAGE: &str = "\
+ringside [run] [GUEST]... [OPTIONS]
+       ringside boot <IMAGE> [OPTIONS]
+       ringside vectors <FILE>...
+       ringside help [COMMAND]";
 
 const EXAMPLES: &str = "\
 Without a command, `run` is meant: `ringside` alone boots the built-in Guest under the built-in lguest Host.

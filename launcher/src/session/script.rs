@@ -132,9 +132,9 @@ fn unescape(text: &str) -> Result<Vec<u8>, String> {
             [b't', after @ ..] => (b'\t', after),
             [b'\\', after @ ..] => (b'\\', after),
             [b'x', high, low, after @ ..] => {
-                let digits = [*high, *low];
-                let value = str::from_utf8(&digits).ok().and_then(|d| u8::from_str_radix(d, 16).ok());
-                (value.ok_or("\\x needs two hexadecimal digits")?, after)
+                let digit =
+                    |byte: u8| char::from(byte).to_digit(16).ok_or("\\x needs two hexadecimal digits");
+                ((digit(*high)? << 4 | digit(*low)?) as u8, after)
             }
             _ => return Err("after \\ expected n, r, t, \\ or xNN".into()),
         };

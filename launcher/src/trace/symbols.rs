@@ -5,8 +5,11 @@
 //! code, give `?`.
 
 use crate::image::Image;
-use object::{Object, ObjectSection, ObjectSymbol, SectionKind, SymbolSection};
+use object::read::elf::{ElfFile32, ElfSection32};
+use object::{LittleEndian as Le, Object, ObjectSection, ObjectSymbol, SectionKind, SymbolSection};
 use std::ops::Range;
+
+type Elf<'a> = ElfFile32<'a, Le>;
 
 /// From here on up the Switcher lives, in every address space.
 const SWITCHER: u32 = 0xFFC0_0000;
@@ -30,12 +33,17 @@ pub struct Symbols {
 #[derive(Debug)]
 struct Table {
     name: String,
+    code: Vec<Section>,
+    /// Physical addresses, and how much further up they are linked: code that runs before paging is found by these.
+    offsets: Vec<(Range<u32>, u32)>,
+}
+
+/// A section of code. Several may be linked at the same address, for different address spaces.
+#[derive(Debug)]
+struct Section {
+    addresses: Range<u32>,
     /// Start and name, sorted.
     symbols: Vec<(u32, String)>,
-    /// Addresses of code as linked.
-    code: Vec<Range<u32>>,
-    /// Differences between linked and physical addresses: code that runs before paging is found under the latter.
-    offsets: Vec<(Range<u32>, u32)>,
 }
 
 impl Symbols {
@@ -62,10 +70,10 @@ impl Symbols {
             (0, false) if is_switcher(eip) => "switcher",
             (0, false) => "host",
             (0, true) => "kernel",
-            _ => found.map_or(if cpl == 3 { "user" } else { "guest" }, |(table, _)| &table.name),
+            _ => found.as_ref().map_or(if cpl == 3 { "user" } else { "guest" }, |(table, _)| &table.name),
         };
         match found {
-            Some((_, (symbol, offset))) => format!("{image}!{symbol}+{offset:x}"),
+            Some((_, place)) => format!("{image}!{place}"),
             None => format!("{image}!?+0"),
         }
     }
@@ -74,31 +82,22 @@ impl Symbols {
 impl Table {
     /// The symbol table of `file`, if it is an ELF file that has one. A damaged table is none.
     fn read(file: &[u8], name: &str) -> Option<Table> {
-        let file = object::read::elf::ElfFile32::<object::LittleEndian>::parse(file).ok()?;
-        let code: Vec<Range<u32>> = file
+        let file = Elf::parse(file).ok()?;
+        let code = file
             .sections()
             .filter(|section| section.kind() == SectionKind::Text)
-            .filter_map(|section| range(section.address(), section.size()))
+            .filter_map(|section| Section::read(&file, &section))
             .collect();
-        let mut symbols: Vec<(u32, String)> = file
-            .symbols()
-            .filter(|symbol| matches!(symbol.section(), SymbolSection::Section(_)))
-            .filter_map(|symbol| Some((u32::try_from(symbol.address()).ok()?, symbol.name().ok()?)))
-            .filter(|(at, name)| !name.is_empty() && code.iter().any(|range| range.contains(at)))
-            .map(|(at, name)| (at, word(name)))
-            .collect();
-        symbols.sort();
         let offsets = file
             .elf_program_headers()
             .iter()
             .filter_map(|header| {
-                let (linked, physical) =
-                    (header.p_vaddr.get(object::LittleEndian), header.p_paddr.get(object::LittleEndian));
-                let range = range(physical.into(), header.p_memsz.get(object::LittleEndian).into())?;
+                let (linked, physical) = (header.p_vaddr.get(Le), header.p_paddr.get(Le));
+                let range = range(physical.into(), header.p_memsz.get(Le).into())?;
                 Some((range, linked.wrapping_sub(physical)))
             })
             .collect();
-        Some(Table { name: name.into(), symbols, code, offsets })
+        Some(Table { name: name.into(), code, offsets })
     }
 
     /// The first Guest has no number.
@@ -110,21 +109,44 @@ impl Table {
     }
 
     fn has_switcher(&self) -> bool {
-        self.code.iter().any(|range| is_switcher(range.start))
+        self.code.iter().any(|section| is_switcher(section.addresses.start))
     }
 
-    /// The nearest symbol at or below `eip`, and the distance.
-    fn find(&self, eip: u32) -> Option<(&str, u32)> {
+    /// `symbol+offset` for `eip`; if several sections are there, for each of them.
+    fn find(&self, eip: u32) -> Option<String> {
         let physical = self.offsets.iter().filter(|(range, _)| range.contains(&eip));
         let candidates = physical.map(|(_, offset)| eip.wrapping_add(*offset));
         std::iter::once(eip).chain(candidates).find_map(|at| self.find_linked(at))
     }
 
-    fn find_linked(&self, at: u32) -> Option<(&str, u32)> {
-        let range = self.code.iter().find(|range| range.contains(&at))?;
+    fn find_linked(&self, at: u32) -> Option<String> {
+        let found = self.code.iter().filter_map(|section| section.find(at));
+        let places: Vec<String> = found.map(|(name, offset)| format!("{name}+{offset:x}")).collect();
+        (!places.is_empty()).then(|| places.join("|"))
+    }
+}
+
+impl Section {
+    fn read(file: &Elf<'_>, section: &ElfSection32<'_, '_, Le>) -> Option<Section> {
+        let addresses = range(section.address(), section.size())?;
+        let mut symbols: Vec<(u32, String)> = file
+            .symbols()
+            .filter(|symbol| symbol.section() == SymbolSection::Section(section.index()))
+            .filter_map(|symbol| Some((u32::try_from(symbol.address()).ok()?, symbol.name().ok()?)))
+            .filter(|(at, name)| !name.is_empty() && addresses.contains(at))
+            .map(|(at, name)| (at, word(name)))
+            .collect();
+        symbols.sort();
+        // Of several names for a place, one is enough.
+        symbols.dedup_by_key(|(at, _)| *at);
+        Some(Section { addresses, symbols })
+    }
+
+    /// The nearest symbol at or below `at`, and the distance.
+    fn find(&self, at: u32) -> Option<(&str, u32)> {
         let above = self.symbols.partition_point(|(start, _)| *start <= at);
         let (start, name) = self.symbols.get(above.checked_sub(1)?)?;
-        range.contains(start).then_some((name, at - start))
+        self.addresses.contains(&at).then_some((name, at - start))
     }
 }
 
@@ -148,20 +170,25 @@ mod tests {
     }
 
     #[test]
-    fn symbols_are_code_and_found_at_both_addresses() {
+    fn symbols_are_found_at_both_addresses() {
         let table = guest();
-        let (start, name) = table.symbols.first().unwrap().clone();
-        assert_eq!(table.find(start), Some((name.as_str(), 0)));
-        assert!(table.find(start - 1).is_none_or(|(found, _)| found != name));
-        let (range, offset) = &table.offsets[0];
-        assert!(range.contains(&start.wrapping_sub(*offset)));
-        assert_eq!(table.find(start.wrapping_sub(*offset)), Some((name.as_str(), 0)));
+        let (start, name) = table.code[0].symbols[0].clone();
+        let place = Some(format!("{name}+2"));
+        assert_eq!(table.find(start + 2), place);
+        assert_ne!(table.find(start - 1).map(|found| found.starts_with(&name)), Some(true));
+        let (_, offset) = table.offsets[0];
+        assert_eq!(table.find(start.wrapping_sub(offset) + 2), place);
+    }
+
+    #[test]
+    fn two_programs_at_one_address_are_both_named() {
+        assert_eq!(guest().find(0x40_0004), Some("program_a+4|program_b+4".into()));
     }
 
     #[test]
     fn the_level_chooses_the_image() {
         let symbols = Symbols { ring0: None, guests: vec![guest(), guest().numbered(1)], bare: false };
-        let (start, name) = &symbols.guests[0].symbols[0];
+        let (start, name) = &symbols.guests[0].code[0].symbols[0];
         assert_eq!(symbols.name(1, start + 2), format!("guest!{name}+2"));
         assert_eq!(symbols.name(0, *start), "host!?+0");
         assert_eq!(symbols.name(0, 0xFFC0_1000), "switcher!?+0");
@@ -172,7 +199,7 @@ mod tests {
     fn damaged_files_have_no_symbols() {
         let file = include_bytes!("../../../roms/first-guest.elf");
         for len in [0, 4, 52, 100, 1000, file.len() / 2] {
-            assert!(Table::read(&file[..len], "x").is_none_or(|table| table.find(0x8000_0000).is_none()));
+            assert!(Table::read(&file[..len], "x").is_none_or(|table| table.find(0x8010_0000).is_none()));
         }
     }
 }
