@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 /// The Host and the Guest that are part of this program.
 mod embedded {
-    pub const HOST: &[u8] = &[];
+    pub const HOST: &[u8] = include_bytes!("../../../roms/lguest-host.elf");
     pub const GUEST: &[u8] = include_bytes!("../../../roms/first-guest.elf");
 }
 
@@ -115,9 +115,6 @@ impl RunArgs {
     fn host_image(&self) -> Result<(String, Bytes), Error> {
         match &self.host {
             Some(path) => Ok((path.display().to_string(), files::read(path)?.into())),
-            None if embedded::HOST.is_empty() => {
-                Err(Error::Usage("this build has no built-in Host: give one with --host FILE".into()))
-            }
             None => Ok(("the built-in Host".into(), embedded::HOST.into())),
         }
     }
