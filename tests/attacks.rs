@@ -78,6 +78,15 @@ fn each_check_is_needed() {
     assert!(idle.is_empty(), "{} of {} cases:\n{}", idle.len(), cases.len(), idle.join("\n"));
 }
 
+/// A restarted Guest begins again from its pristine image.
+#[test]
+fn restart_begins_again() {
+    let attack = ATTACKS.iter().find(|a| a.name == "restart").expect("in the table");
+    let report = Runner::from_environment().run(&boot(attack));
+    let starts = report.console.matches("attack restart\n").count();
+    assert!(starts >= 2, "{starts} starts\n{}", report.host_log);
+}
+
 #[test]
 fn names_are_unique() {
     for (n, attack) in ATTACKS.iter().enumerate() {

@@ -9,6 +9,7 @@ mod qemu;
 use ringside_expectations::Mutant;
 use std::path::PathBuf;
 
+pub use machine::prepare;
 pub use qemu::{find as find_qemu, version as qemu_version};
 
 /// What to boot.

@@ -12,7 +12,11 @@ const RAM: u64 = 128 << 20;
 /// A moment of wall-clock time, the same in every run.
 const RTC: i64 = 1_000_000_000;
 
-pub fn run(boot: &Boot) -> Report {
+/// A machine with everything in place, about to execute the Host's first instruction.
+///
+/// # Panics
+/// If an image cannot be read or is none, or the processor has no such mutant.
+pub fn prepare(boot: &Boot) -> Machine {
     let read = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let (host, guest) = (read(&boot.host), read(&boot.guest));
     let mut machine = Machine::new(Config { ram: RAM, rtc: RTC }).expect("128 MiB of RAM");
@@ -26,6 +30,11 @@ pub fn run(boot: &Boot) -> Report {
     if !boot.input.is_empty() {
         machine.inputs.add(Stamp::default(), Input::Com1(boot.input.clone()));
     }
+    machine
+}
+
+pub fn run(boot: &Boot) -> Report {
+    let mut machine = prepare(boot);
     let limit = match boot.limit {
         Limit::Generous => 3_000_000_000,
         Limit::Short => 300_000_000,

@@ -18,6 +18,7 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("hcall-max", || once(u32::MAX, 0)),
     ("hcall-unknown-async", || queued(20, 0)),
     ("crash", || hypercall::shutdown(c"the attack Guest gave up", Shutdown::PowerOff)),
+    ("restart", || hypercall::shutdown(c"Restarting system", Shutdown::Restart)),
     ("shutdown-outside", || shutdown(OUTSIDE)),
     ("shutdown-wraps", || shutdown(0xffff_fff0)),
     ("tls-outside", || once(number::LOAD_TLS, OUTSIDE)),

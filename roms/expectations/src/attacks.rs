@@ -159,6 +159,7 @@ attacks! {
     "queue-backwards" Survived, [];
 
     // Without end.
+    "restart" Endless, [];
     "hcall-flood" Endless, [];
     "fault-flood" Endless, [];
     "spin-dark" Endless, [];
