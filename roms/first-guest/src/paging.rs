@@ -26,6 +26,8 @@ pub fn prove() {
 
     let read_only = SCRATCH + 0x1000;
     space.map(read_only, one, flags::PRESENT);
+    // The shadow has the page once it was read: only then does the processor know that it is there.
+    peek(read_only);
     let fault = catch!("movl {a}, ({a})"; a = in(reg) read_only);
     line(6, fault.is_some_and(|f| f.vector == 14 && f.error == 3 && f.cr2 == read_only));
 

@@ -51,6 +51,7 @@ unsafe extern "C" {
 #[unsafe(export_name = "lguest_data")]
 pub static DATA: LguestData = LguestData {
     irq_enabled: Global::new(0),
+    // All: a device that nobody listens to must not wake a sleeper.
     blocked_interrupts: Global::new(u32::MAX),
     cr2: Global::new(0),
     time: Global::new([0; 2]),
