@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 use std::{env, fs, process, thread};
 
@@ -39,13 +40,20 @@ pub fn run(boot: &Boot) -> Report {
     let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
     let mut stdin = child.stdin.take().expect("stdin is piped");
     let mut stdout = child.stdout.take().expect("stdout is piped");
+    let (speaks, spoke) = mpsc::channel();
     let console = thread::spawn(move || {
-        let mut bytes = Vec::new();
+        let (mut bytes, mut chunk) = (Vec::new(), [0; 4096]);
         // A console that breaks off is a short transcript, which the test will see.
-        let _ = stdout.read_to_end(&mut bytes);
+        while let Ok(n @ 1..) = stdout.read(&mut chunk) {
+            bytes.extend_from_slice(&chunk[..n]);
+            // Nobody listens after the first time.
+            let _ = speaks.send(());
+        }
         bytes
     });
-    // A Guest that ends before it read everything closes the pipe: no error of ours.
+    // What is typed before the Host has opened its serial port is lost, as on a PC. A Guest that says nothing gets it
+    // late; one that ends before it read everything closes the pipe: no error of ours.
+    let _ = spoke.recv_timeout(Duration::from_secs(10));
     let _ = stdin.write_all(&boot.input);
     let end = wait(&mut child, boot.limit);
     let console = console.join().expect("the reader does not panic");
