@@ -133,8 +133,10 @@ impl Cpu {
         let single_step = self.regs.flags.has(flags::TF) && !self.mutated(Mutant::TrapFlagIgnored);
         // RF covers one instruction. A fault pushes it set again; IRET and task switches load it anew.
         self.regs.flags.put(flags::RF, false);
+        let software_interrupts = self.counters.software_interrupts;
         self.run_block()?;
-        if single_step {
+        // Delivery of INT n clears TF, and the trap is lost: handlers are not stepped into (17.3.1.4).
+        if single_step && self.counters.software_interrupts == software_interrupts {
             self.regs.pending_debug |= DR6_BS;
         }
         Ok(())

@@ -55,6 +55,7 @@ impl Cpu {
                 return_eip: if after { self.next_eip } else { self.regs.eip },
                 error: fault.error(),
                 resume,
+                checks_dpl: false,
             };
             current = match self.deliver(int) {
                 Ok(()) => return,
@@ -74,6 +75,7 @@ impl Cpu {
             return_eip: self.regs.eip,
             error: None,
             resume: self.regs.flags.has(flags::RF),
+            checks_dpl: false,
         };
         if let Err(fault) = self.deliver(int) {
             self.raise_after(Some(Fault::DB), fault);

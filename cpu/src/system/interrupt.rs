@@ -28,18 +28,14 @@ pub(crate) struct Interrupt {
     pub error: Option<u16>,
     /// RF in the pushed EFLAGS.
     pub resume: bool,
+    /// The program asked for it by INT n, INT3 or INTO, so the gate's DPL must allow it. INT1 (ICEBP) is exempt.
+    pub checks_dpl: bool,
 }
 
 impl Interrupt {
-    /// INT n, INT3, INTO: the gate's DPL is checked.
-    fn checks_dpl(&self) -> bool {
-        // INT1 (ICEBP) is a software interrupt without the DPL check.
-        matches!(self.cause, Cause::SoftwareInterrupt(_)) && self.vector != 1
-    }
-
     /// EXT bit for faults of the delivery.
     pub fn external(&self) -> bool {
-        !matches!(self.cause, Cause::SoftwareInterrupt(_)) || self.vector == 1
+        !self.checks_dpl
     }
 }
 
@@ -125,7 +121,7 @@ impl Cpu {
             SystemType::TrapGate32 => (true, false),
             _ => return Err(Fault::gp(error)),
         };
-        if int.checks_dpl() && gate.dpl() < self.regs.cpl && !self.mutated(Mutant::GateDplIgnored) {
+        if int.checks_dpl && gate.dpl() < self.regs.cpl && !self.mutated(Mutant::GateDplIgnored) {
             return Err(Fault::gp(error));
         }
         if !gate.present() {
@@ -196,13 +192,13 @@ impl Cpu {
     fn deliver_to_task(&mut self, int: Interrupt, selector: u16) -> Result<(), Fault> {
         let code = selector_index_bits(selector);
         if selector & 4 != 0 {
-            return Err(Fault::ts(code));
+            return Err(Fault::gp(code));
         }
-        let found = self.find_descriptor(selector, Fault::ts)?;
+        let found = self.find_descriptor(selector, Fault::gp)?;
         match found.d.system_type() {
             SystemType::Tss16 { busy: false } | SystemType::Tss32 { busy: false }
                 if !found.d.is_segment() => {}
-            _ => return Err(Fault::ts(code)),
+            _ => return Err(Fault::gp(code)),
         }
         if !found.d.present() {
             return Err(Fault::np(code));
@@ -218,17 +214,18 @@ impl Cpu {
         switched
     }
 
-    /// INT n, INT3, INTO and INT1, from their handlers.
+    /// INT n, INT3, INTO and (without a check of the gate's DPL) INT1, from their handlers.
     ///
     /// # Errors
     /// As [`Self::deliver`].
-    pub(crate) fn software_interrupt(&mut self, vector: u8) -> Result<(), Fault> {
+    pub(crate) fn software_interrupt(&mut self, vector: u8, checks_dpl: bool) -> Result<(), Fault> {
         let int = Interrupt {
             vector,
             cause: Cause::SoftwareInterrupt(vector),
             return_eip: self.next_eip,
             error: None,
             resume: false,
+            checks_dpl,
         };
         self.deliver(int)?;
         self.counters.software_interrupts += 1;
@@ -256,6 +253,7 @@ impl Cpu {
             return_eip: self.regs.eip,
             error: None,
             resume: self.regs.flags.has(flags::RF),
+            checks_dpl: false,
         };
         if let Err(fault) = self.deliver(int) {
             self.raise_after(None, fault);

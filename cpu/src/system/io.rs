@@ -88,7 +88,6 @@ fn advance<W: Word>(cpu: &mut Cpu, op: &Op, reg: usize) {
 /// The destination is checked before the port is read, for a read cannot be undone.
 fn ins_once<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let port = cpu.regs.gpr[EDX] as u16;
-    cpu.check_port(port, W::BYTES)?;
     let at = cpu.regs.gpr[EDI] & mask(op);
     cpu.probe_write::<W>(SegReg::Es, at)?;
     let value: W = cpu.port_in(port);
@@ -99,15 +98,20 @@ fn ins_once<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
 
 fn outs_once<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let port = cpu.regs.gpr[EDX] as u16;
-    cpu.check_port(port, W::BYTES)?;
     let value: W = cpu.load(op.ea.seg, cpu.regs.gpr[ESI] & mask(op))?;
     cpu.port_out(port, value);
     advance::<W>(cpu, op, ESI);
     Ok(())
 }
 
-/// One iteration at a time: each one may raise an event, so the run loop looks around in between.
-fn repeat(cpu: &mut Cpu, op: &Op, once: fn(&mut Cpu, &Op) -> Result<(), Fault>) -> Result<(), Fault> {
+/// One iteration at a time: each one may raise an event, so the run loop looks around in between. The right to use
+/// the port is checked even if the count is zero.
+fn repeat<W: Word>(
+    cpu: &mut Cpu,
+    op: &Op,
+    once: fn(&mut Cpu, &Op) -> Result<(), Fault>,
+) -> Result<(), Fault> {
+    cpu.check_port(cpu.regs.gpr[EDX] as u16, W::BYTES)?;
     if !op.has(Prefix::REP | Prefix::REPNE) {
         return once(cpu, op);
     }
@@ -125,10 +129,10 @@ fn repeat(cpu: &mut Cpu, op: &Op, once: fn(&mut Cpu, &Op) -> Result<(), Fault>) 
 }
 
 fn ins<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
-    repeat(cpu, op, ins_once::<W>)
+    repeat::<W>(cpu, op, ins_once::<W>)
 }
 fn outs<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
-    repeat(cpu, op, outs_once::<W>)
+    repeat::<W>(cpu, op, outs_once::<W>)
 }
 
 pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {

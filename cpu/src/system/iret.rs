@@ -114,9 +114,6 @@ impl Cpu {
         for (n, selector) in selectors.iter_mut().enumerate() {
             *selector = self.peek::<u32>(16 + 4 * n as u32)? as u16;
         }
-        if eip & !0xFFFF != 0 {
-            return Err(Fault::GP0);
-        }
         self.with_transfer_event(Cause::Iret, |cpu| {
             cpu.load_flags(new_flags, flags::ALL);
             let [ss, es, ds, fs, gs] = selectors;
@@ -131,7 +128,7 @@ impl Cpu {
                 cpu.regs.seg[seg as usize] = Segment::real(selector, 3);
             }
             cpu.regs.gpr[ESP] = esp;
-            cpu.next_eip = eip;
+            cpu.next_eip = eip & 0xFFFF;
             cpu.set_cpl(3);
         });
         self.regs.nmi_blocked = false;

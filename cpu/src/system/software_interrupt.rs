@@ -16,26 +16,26 @@ fn int(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     if cpu.regs.v86() && cpu.regs.flags.iopl() < 3 {
         return Err(Fault::GP0);
     }
-    cpu.software_interrupt(op.imm as u8)?;
+    cpu.software_interrupt(op.imm as u8, true)?;
     finish(cpu);
     Ok(())
 }
 
 fn int3(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
-    cpu.software_interrupt(vector::BP)?;
+    cpu.software_interrupt(vector::BP, true)?;
     finish(cpu);
     Ok(())
 }
 
 fn int1(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
-    cpu.software_interrupt(vector::DB)?;
+    cpu.software_interrupt(vector::DB, false)?;
     finish(cpu);
     Ok(())
 }
 
 fn into(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
     if cpu.regs.flags.of() {
-        cpu.software_interrupt(vector::OF)?;
+        cpu.software_interrupt(vector::OF, true)?;
         finish(cpu);
     }
     Ok(())
