@@ -189,6 +189,16 @@ impl File {
         }
         Ok(File { env: Env { state, ram }, vectors })
     }
+
+    /// Whether single-stepping or breakpoints are on at the end of `vector`.
+    pub fn may_end_in_trap(&self, vector: &Vector) -> bool {
+        const TF: u32 = 1 << 8;
+        const BREAKPOINTS: u32 = 0xFF;
+        let mut state = self.env.state.clone();
+        vector.initial.apply(&mut state);
+        vector.expected.apply(&mut state);
+        state.fields[field::EFLAGS] & TF != 0 || state.fields[field::DR7] & BREAKPOINTS != 0
+    }
 }
 
 struct Reader<'a> {

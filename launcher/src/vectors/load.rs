@@ -8,8 +8,8 @@ use cpu::regs::{Activity, Msrs, Registers, TableRegister};
 use cpu::seg::{Descriptor, Segment, is_null};
 use cpu::{Cpu, Exit};
 
-/// Instructions after which a vector is given up.
-const BUDGET: u64 = 5000;
+/// Instructions after which a vector is given up. The longest, a string comparison, takes 16,000.
+const BUDGET: u64 = 50_000;
 /// Consumer number for dirty pages.
 const DIRTY: u8 = 6;
 
@@ -76,13 +76,18 @@ impl Rig {
         cpu.state_changed();
     }
 
-    /// Run to HLT at CPL 0 or shutdown; `None` if neither comes.
-    pub fn run(&mut self) -> Option<End> {
-        match self.cpu.run(BUDGET) {
-            Exit::Halted => Some(End::Hlt),
-            Exit::Shutdown => Some(End::Shutdown),
-            Exit::Limit if self.cpu.regs.activity == Activity::Halted => Some(End::Hlt),
-            _ => None,
+    /// Run to HLT at CPL 0 or shutdown; `None` if neither comes. If the final HLT may leave a debug trap pending
+    /// (`steps`), go instruction by instruction, so as to stop before that trap is taken.
+    pub fn run(&mut self, steps: bool) -> Option<End> {
+        let mut limit = if steps { 1 } else { BUDGET };
+        loop {
+            match self.cpu.run(limit) {
+                Exit::Halted => return Some(End::Hlt),
+                Exit::Shutdown => return Some(End::Shutdown),
+                Exit::Limit if self.cpu.regs.activity == Activity::Halted => return Some(End::Hlt),
+                Exit::Limit if limit < BUDGET => limit += 1,
+                _ => return None,
+            }
         }
     }
 }
