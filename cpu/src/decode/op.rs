@@ -62,7 +62,8 @@ impl Ea {
 pub(crate) struct Op {
     pub run: Handler,
     pub ea: Ea,
-    /// First immediate; displacement of a near branch (relative to the next instruction); offset of a far pointer.
+    /// First immediate; displacement of a near branch (relative to the next instruction); offset of a far pointer;
+    /// opcode of an x87 instruction as the x87 remembers it.
     pub imm: u32,
     /// Second immediate; selector of a far pointer.
     pub imm2: u16,

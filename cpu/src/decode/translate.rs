@@ -2,6 +2,7 @@
 //! encoding into a handler. Encodings that this processor does not have become #UD (see [`crate::cpuid`]).
 
 use super::{Ea, Op, Prefix};
+use crate::fpu;
 use crate::interp;
 use crate::seg::SegReg;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
@@ -37,6 +38,9 @@ pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
             let mut op = operands(&insn);
             let (run, ends_block) = interp::bind(&insn);
             op.run = run;
+            if let Some(opcode) = fpu::opcode(bytes) {
+                op.imm = opcode as u32;
+            }
             Decoded::Op(op, ends_block)
         }
     }

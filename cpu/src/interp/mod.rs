@@ -40,6 +40,7 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
     bcd::bind,
     flag::bind,
     crate::simd::bind,
+    crate::fpu::bind,
 ];
 
 /// The handler for `insn`, and whether control may not simply fall through after it.
