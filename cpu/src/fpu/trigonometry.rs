@@ -173,9 +173,9 @@ mod tests {
     #[test]
     fn pi_is_that_of_the_processor() {
         let mut env = Env::new(0x037F);
-        // The sine of 64-bit pi is what 66-bit pi is more or less: minus one unit in the 66th place.
+        // Pi rounded to 64 bits exceeds pi truncated to 66 bits by one unit in the 66th place, 2^-64.
         let pi = Operand::from(ext(0x4000, 0xC90F_DAA2_2168_C235));
-        assert_eq!(of_angle(&mut env, pi, Function::Sine), Some(ext(0xBFC0, 1 << 63)));
+        assert_eq!(of_angle(&mut env, pi, Function::Sine), Some(ext(0xBFBF, 1 << 63)));
     }
 
     #[test]

