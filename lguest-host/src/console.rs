@@ -21,8 +21,8 @@ impl Console {
     /// The driver kicked the output queue. True if it wants an interrupt.
     pub fn transmit(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
         let mut interrupt = false;
-        while let Some(mut chain) = self.output.pop(ram)? {
-            while let Some(buffer) = self.output.next_buffer(ram, &mut chain)? {
+        while let Some(chain) = self.output.pop(ram)? {
+            for buffer in chain.buffers() {
                 let mut done = 0;
                 while done < buffer.len && !buffer.writable {
                     let mut bytes = [0; CHUNK];
@@ -41,9 +41,9 @@ impl Console {
     /// Put typed bytes into the buffers the driver offered. True if it wants an interrupt.
     pub fn receive(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
         let mut interrupt = false;
-        while let Some(mut chain) = self.input.pop(ram)? {
+        while let Some(chain) = self.input.pop(ram)? {
             let mut written = 0;
-            while let Some(buffer) = self.input.next_buffer(ram, &mut chain)? {
+            for buffer in chain.buffers() {
                 let mut at = 0;
                 while at < buffer.len && buffer.writable {
                     let Some(byte) = platform.console_read() else { break };

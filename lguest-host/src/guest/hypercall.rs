@@ -66,8 +66,8 @@ impl Guest {
                 Ok(())
             }
             hcall::SET_CLOCKEVENT => {
-                let delta = if broken("clockevent-unclamped") { a } else { a.max(MIN_CLOCK_DELTA) };
-                self.clock = (a != 0).then(|| platform.now().saturating_add(delta as u64));
+                let delta = a.max(MIN_CLOCK_DELTA) as u64;
+                self.clock = (a != 0).then(|| platform.now().saturating_add(delta));
                 Ok(())
             }
             hcall::HALT => {

@@ -77,9 +77,9 @@ attacks! {
     "tls-outside" Killed(&["BAD_READ"]), [Host("unchecked-bad-read")];
     "tls-wraps" Killed(&["BAD_READ"]), [Host("unchecked-bad-read")];
     "tls-async-outside" Killed(&["BAD_READ"]), [Host("unchecked-bad-read")];
-    "pgtable-outside" Killed(&["BAD_READ", "BAD_PGD"]), [Host("unchecked-bad-read")];
+    "pgtable-outside" Killed(&["BAD_READ"]), [Host("unchecked-bad-read")];
     "notify-outside" Killed(&["NOTIFY_RANGE"]), [Host("unchecked-notify-range")];
-    "stack-outside" Killed(&["BAD_WRITE", "BAD_PTE"]), [Host("unchecked-bad-write")];
+    "stack-outside" Killed(&["BAD_WRITE"]), [Host("unchecked-bad-write")];
     "stack-unmapped" Killed(&["BAD_ADDRESS"]), [Host("unchecked-bad-address")];
     "stack-unmapped-direct" Killed(&["BAD_ADDRESS"]), [Host("unchecked-bad-address")];
 
@@ -94,8 +94,8 @@ attacks! {
     "set-pte-outside" Killed(&["BAD_PTE"]), [Host("unchecked-bad-pte")];
     "set-pte-absent" Survived, [Host("absent-pte-checked")];
     "set-pte-clean" Survived, [Host("set-pte-clean-writable")];
-    "set-pte-no-root" Survived, [Host("unused-root-matches")];
-    "set-pgd-no-root" Survived, [Host("unused-root-matches")];
+    "set-pte-no-root" Survived, [];
+    "set-pgd-no-root" Survived, [];
     "set-pgd-index" Killed(&["BAD_PGD_INDEX"]), [Host("unchecked-bad-pgd-index")];
     "set-pgd-max" Killed(&["BAD_PGD_INDEX"]), [Host("unchecked-bad-pgd-index")];
     "set-pgd-switcher" Survived, [Host("switcher-slot-dropped")];
@@ -144,7 +144,7 @@ attacks! {
     "far-host-code" Survived, [Cpu("segment-privilege-ignored")];
     "irq-words" Survived, [];
     "async-all-ready" Survived, [Host("async-ring-ignored")];
-    "clockevent-storm" Survived, [Host("clockevent-unclamped")];
+    "clockevent-storm" Survived, [];
 
     // The console's queue: the device may stop, and text then leaves by the early console.
     "queue-outside" Survived, [];

@@ -113,6 +113,7 @@ noirq_start:
 noirq_iret:
     iret
 noirq_end:
+    .balign 4096                # nothing else may bring the page of the IRET back
 
 .section .bss.traps, "aw", @nobits
 .balign 4096
