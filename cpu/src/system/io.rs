@@ -27,6 +27,7 @@ impl Cpu {
     fn check_port(&mut self, port: u16, size: u32) -> Result<(), Fault> {
         if self.regs.cr0 & crate::regs::cr0::PE == 0
             || !self.regs.v86() && self.regs.cpl <= self.regs.flags.iopl()
+            || self.mutated(Mutant::IoplIgnored)
             || self.mutated(Mutant::IoBitmapIgnored)
         {
             return Ok(());
