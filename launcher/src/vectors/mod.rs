@@ -1,15 +1,21 @@
 //! `ringside vectors`: single-instruction test vectors (format X86VEC 1) against the processor.
 //!
 //! [`format`] reads files, [`load`] puts a vector's initial state into a processor, [`compare`] holds the final state
-//! against the expectation, [`report`] prints.
+//! against the expectation, [`select`] picks vectors, [`report`] prints.
 
 mod compare;
 mod format;
 mod load;
 mod report;
+#[cfg(test)]
+mod sample;
+mod select;
+#[cfg(test)]
+mod tests;
 
 use format::{End, File, Vector};
 use report::{Failure, Tally};
+use select::Only;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -19,14 +25,15 @@ use std::path::{Path, PathBuf};
   ringside vectors vectors/*.zst                     every vector, a table by file
   ringside vectors --source 1,2 vectors/d_*.zst      only those captured or agreed by two models
   ringside vectors --only 17 vectors/a_alu.bin.zst   one vector, with details if it fails
+  ringside vectors --only iret vectors/d_*.zst       those in whose disassembly there is an IRET
   ringside vectors --json vectors/*.zst              one JSON object for each failure and each file")]
 pub struct VectorsArgs {
     /// Vector files, plain or zstd-compressed
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Only vectors with this number
-    #[arg(long, value_name = "ID")]
-    only: Option<u32>,
+    /// Only vectors with this number, a number in this range, or this text in their disassembly
+    #[arg(long, value_name = "N|N-N|TEXT")]
+    only: Option<Only>,
     /// Only vectors of these sources: 1 silicon, 2 two models, 3 one model
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1u8, 2, 3])]
     source: Vec<u8>,
@@ -57,10 +64,13 @@ pub enum VectorsError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The options leave nothing to run, which must not look like success.
+    #[error("no vector matches --only and --source")]
+    NothingChosen,
 }
 
 /// Largest vector file accepted, decompressed, in bytes.
-const MAX_FILE: u64 = 1 << 30;
+const MAX_FILE: u64 = 256 << 20;
 
 /// Run the vectors. True if all passed.
 ///
@@ -80,7 +90,9 @@ pub fn run(args: &VectorsArgs) -> Result<bool, VectorsError> {
         let mut rig = load::Rig::new(&file.env);
         let mut failures = Vec::new();
         for vector in &file.vectors {
-            if args.only.is_some_and(|id| id != vector.id) || !args.source.contains(&vector.source) {
+            if args.only.as_ref().is_some_and(|only| !only.picks(vector))
+                || !args.source.contains(&vector.source)
+            {
                 continue;
             }
             let differences = run_one(&mut rig, &file, vector);
@@ -91,6 +103,9 @@ pub fn run(args: &VectorsArgs) -> Result<bool, VectorsError> {
         }
         report::file(path, width, &tally, &failures, args.json);
         total.add(&tally);
+    }
+    if total.is_empty() {
+        return Err(VectorsError::NothingChosen);
     }
     report::total(width, &total, args.json);
     Ok(total.failed() == 0)

@@ -35,6 +35,11 @@ impl Tally {
         self.by_source.iter().map(|s| s.1).sum()
     }
 
+    /// Whether nothing was run.
+    pub fn is_empty(&self) -> bool {
+        self.passed() + self.failed() == 0
+    }
+
     fn column(&self, source: usize) -> String {
         let (passed, failed) = self.by_source[source];
         if passed + failed == 0 { "-".to_owned() } else { format!("{passed}/{}", passed + failed) }
@@ -56,7 +61,8 @@ impl Failure {
     }
 }
 
-fn disassemble(vector: &Vector) -> String {
+/// The instructions under test and, in parentheses, their bytes.
+pub fn disassemble(vector: &Vector) -> String {
     let Some((_, bytes)) = vector.initial.ram.first() else { return String::new() };
     let code = &bytes[..bytes.len().min(vector.code_len as usize)];
     let bitness = if vector.code16 { 16 } else { 32 };
