@@ -147,15 +147,15 @@ attacks! {
     "clockevent-storm" Survived, [];
 
     // The console's queue: the device may stop, and text then leaves by the early console.
-    "queue-outside" Survived, [];
-    "queue-straddles" Survived, [];
-    "queue-wraps" Survived, [];
+    "queue-outside" Survived, [Host("unchecked-queue-range")];
+    "queue-straddles" Survived, [Host("unchecked-queue-range")];
+    "queue-wraps" Survived, [Host("unchecked-queue-range")];
     "queue-high" Survived, [];
-    "queue-long" Survived, [];
-    "queue-head" Survived, [];
-    "queue-index" Survived, [];
-    "queue-loop" Survived, [];
-    "queue-next" Survived, [];
+    "queue-long" Survived, [Host("unchecked-queue-range")];
+    "queue-head" Survived, [Host("unchecked-queue-head")];
+    "queue-index" Survived, [Host("unchecked-queue-index")];
+    "queue-loop" Survived, [Host("unchecked-queue-loop")];
+    "queue-next" Survived, [Host("unchecked-queue-next")];
     "queue-backwards" Survived, [];
 
     // Without end.
