@@ -34,12 +34,16 @@ pub const RF: u32 = 1 << 16;
 pub const VM: u32 = 1 << 17;
 /// Alignment check.
 pub const AC: u32 = 1 << 18;
+/// Virtual interrupt flag: a stored bit, for CR4.VME and CR4.PVI have no effect.
+pub const VIF: u32 = 1 << 19;
+/// Virtual interrupt pending: a stored bit, as VIF.
+pub const VIP: u32 = 1 << 20;
 /// CPUID may be used.
 pub const ID: u32 = 1 << 21;
 /// The flags that arithmetic instructions write.
 pub const ARITH: u32 = CF | PF | AF | ZF | SF | OF;
 /// Every flag this processor implements, besides the always-one bit 1.
-pub const ALL: u32 = ARITH | TF | IF | DF | IOPL | NT | RF | VM | AC | ID;
+pub const ALL: u32 = ARITH | TF | IF | DF | IOPL | NT | RF | VM | AC | VIF | VIP | ID;
 
 /// EFLAGS. Read it whole with [`Flags::get`], write it with [`Flags::set`].
 #[derive(Clone, Debug, Default)]

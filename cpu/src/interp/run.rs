@@ -130,16 +130,13 @@ impl Cpu {
 
     fn step_one(&mut self) -> Result<(), Fault> {
         self.check_code_breakpoints()?;
-        let single_step = self.regs.flags.has(flags::TF) && !self.mutated(Mutant::TrapFlagIgnored);
-        // RF covers one instruction. A fault pushes it set again; IRET and task switches load it anew.
-        self.regs.flags.put(flags::RF, false);
-        let software_interrupts = self.counters.software_interrupts;
-        self.run_block()?;
-        // Delivery of INT n clears TF, and the trap is lost: handlers are not stepped into (17.3.1.4).
-        if single_step && self.counters.software_interrupts == software_interrupts {
+        // Pending from the start: the instruction may change TF, a software interrupt withdraws it.
+        if self.regs.flags.has(flags::TF) && !self.mutated(Mutant::TrapFlagIgnored) {
             self.regs.pending_debug |= DR6_BS;
         }
-        Ok(())
+        // RF covers one instruction. A fault pushes it set again; IRET and task switches load it anew.
+        self.regs.flags.put(flags::RF, false);
+        self.run_block()
     }
 }
 

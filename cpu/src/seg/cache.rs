@@ -118,9 +118,12 @@ impl Segment {
     }
 
     /// Whether `size` (at least 1) bytes at `offset` lie inside the segment, whatever its type.
+    ///
+    /// In a segment of 4 GiB an access may wrap round its end (SDM vol. 3, 5.3 leaves that to the implementation).
     #[inline(always)]
     pub const fn in_limit(&self, offset: u32, size: u32) -> bool {
         offset >= self.lo && offset as u64 + (size - 1) as u64 <= self.hi as u64
+            || self.lo == 0 && self.hi == u32::MAX
     }
 }
 

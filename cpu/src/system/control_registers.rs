@@ -13,8 +13,18 @@ use iced_x86::{Code, Instruction};
 
 const CR0_BITS: u32 =
     cr0::PE | cr0::MP | cr0::EM | cr0::TS | cr0::NE | cr0::WP | cr0::AM | cr0::NW | cr0::CD | cr0::PG;
-const CR4_BITS: u32 =
-    cr4::TSD | cr4::DE | cr4::PSE | cr4::PAE | cr4::MCE | cr4::PGE | cr4::PCE | cr4::OSFXSR | cr4::OSXMMEXCPT;
+/// VME and PVI may be set, as on every processor of this class, but have no effect.
+const CR4_BITS: u32 = cr4::VME
+    | cr4::PVI
+    | cr4::TSD
+    | cr4::DE
+    | cr4::PSE
+    | cr4::PAE
+    | cr4::MCE
+    | cr4::PGE
+    | cr4::PCE
+    | cr4::OSFXSR
+    | cr4::OSXMMEXCPT;
 
 impl Cpu {
     /// #GP(0) unless CPL is 0. Virtual-8086 mode runs at CPL 3, real mode at 0.

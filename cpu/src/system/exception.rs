@@ -29,6 +29,8 @@ fn class(fault: Fault) -> Class {
 impl Cpu {
     /// Deliver the exception `fault`, raised by the instruction at CS:EIP.
     pub(crate) fn raise(&mut self, fault: Fault) {
+        // The instruction did not complete, so its debug traps do not happen.
+        self.regs.pending_debug = 0;
         self.raise_after(None, fault);
     }
 
@@ -55,7 +57,7 @@ impl Cpu {
                 return_eip: if after { self.next_eip } else { self.regs.eip },
                 error: fault.error(),
                 resume,
-                checks_dpl: false,
+                by_program: false,
             };
             current = match self.deliver(int) {
                 Ok(()) => return,
@@ -75,7 +77,7 @@ impl Cpu {
             return_eip: self.regs.eip,
             error: None,
             resume: self.regs.flags.has(flags::RF),
-            checks_dpl: false,
+            by_program: false,
         };
         if let Err(fault) = self.deliver(int) {
             self.raise_after(Some(Fault::DB), fault);

@@ -108,7 +108,12 @@ impl Cpu {
                 }
                 self.switch_task(selector, found, Switch::Jump, None)
             }
-            SystemType::TaskGate => self.through_task_gate(selector, found.d, Switch::Jump),
+            SystemType::TaskGate => {
+                if !found.d.present() {
+                    return Err(Fault::np(code));
+                }
+                self.through_task_gate(found.d, Switch::Jump, None)
+            }
             SystemType::CallGate16 | SystemType::CallGate32 => {
                 if !found.d.present() {
                     return Err(Fault::np(code));
@@ -164,7 +169,12 @@ impl Cpu {
                 }
                 self.switch_task(selector, found, Switch::Call, None)
             }
-            SystemType::TaskGate => self.through_task_gate(selector, found.d, Switch::Call),
+            SystemType::TaskGate => {
+                if !found.d.present() {
+                    return Err(Fault::np(code));
+                }
+                self.through_task_gate(found.d, Switch::Call, None)
+            }
             SystemType::CallGate16 | SystemType::CallGate32 => {
                 if !found.d.present() {
                     return Err(Fault::np(code));

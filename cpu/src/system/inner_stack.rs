@@ -58,10 +58,10 @@ impl Frame {
         if wide { self.push(cpu, value) } else { self.push(cpu, value as u16) }
     }
 
-    /// Make this stack the current one.
+    /// Make this stack the current one. With a 16-bit stack segment the high half of ESP stays what it was.
     pub fn commit(self, cpu: &mut Cpu) {
         cpu.regs.seg[SegReg::Ss as usize] = self.ss;
-        cpu.regs.gpr[ESP] = self.esp;
+        cpu.set_sp(self.esp);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Everything is checked and the whole frame is in memory before any register changes, so a fault during delivery
 //! finds the processor as it was. What such a fault becomes (a double fault, a shutdown) is in [`super::exception`].
 
+use super::debug::DR6_BS;
 use super::inner_stack::Frame;
 use super::task::Switch;
 use crate::Cpu;
@@ -28,15 +29,9 @@ pub(crate) struct Interrupt {
     pub error: Option<u16>,
     /// RF in the pushed EFLAGS.
     pub resume: bool,
-    /// The program asked for it by INT n, INT3 or INTO, so the gate's DPL must allow it. INT1 (ICEBP) is exempt.
-    pub checks_dpl: bool,
-}
-
-impl Interrupt {
-    /// EXT bit for faults of the delivery.
-    pub fn external(&self) -> bool {
-        !self.checks_dpl
-    }
+    /// INT n, INT3, INTO: the gate's DPL is checked, and faults of the delivery have EXT clear. INT1 is not one of
+    /// them: it is a software interrupt that counts as an exception.
+    pub by_program: bool,
 }
 
 impl Cpu {
@@ -71,7 +66,7 @@ impl Cpu {
                 });
                 Ok(())
             }
-            Err(fault) => Err(if int.external() { fault.external() } else { fault }),
+            Err(fault) => Err(if int.by_program { fault } else { fault.external() }),
         }
     }
 
@@ -121,14 +116,14 @@ impl Cpu {
             SystemType::TrapGate32 => (true, false),
             _ => return Err(Fault::gp(error)),
         };
-        if int.checks_dpl && gate.dpl() < self.regs.cpl && !self.mutated(Mutant::GateDplIgnored) {
+        if int.by_program && gate.dpl() < self.regs.cpl && !self.mutated(Mutant::GateDplIgnored) {
             return Err(Fault::gp(error));
         }
         if !gate.present() {
             return Err(Fault::np(error));
         }
         if gate.system_type() == SystemType::TaskGate {
-            return self.deliver_to_task(int, gate.gate_selector());
+            return self.deliver_to_task(int, gate);
         }
 
         let selector = gate.gate_selector();
@@ -189,45 +184,34 @@ impl Cpu {
         Ok(())
     }
 
-    fn deliver_to_task(&mut self, int: Interrupt, selector: u16) -> Result<(), Fault> {
-        let code = selector_index_bits(selector);
-        if selector & 4 != 0 {
-            return Err(Fault::gp(code));
-        }
-        let found = self.find_descriptor(selector, Fault::gp)?;
-        match found.d.system_type() {
-            SystemType::Tss16 { busy: false } | SystemType::Tss32 { busy: false }
-                if !found.d.is_segment() => {}
-            _ => return Err(Fault::gp(code)),
-        }
-        if !found.d.present() {
-            return Err(Fault::np(code));
-        }
+    fn deliver_to_task(&mut self, int: Interrupt, gate: Descriptor) -> Result<(), Fault> {
         // The old task resumes at the return address, with RF as a frame would hold it.
         self.next_eip = int.return_eip;
         let rf = self.regs.flags.has(flags::RF);
         self.regs.flags.put(flags::RF, int.resume);
-        let switched = self.switch_task(selector, found, Switch::Interrupt, int.error);
+        let switched = self.through_task_gate(gate, Switch::Interrupt, int.error);
         if switched.is_err() {
             self.regs.flags.put(flags::RF, rf);
         }
         switched
     }
 
-    /// INT n, INT3, INTO and (without a check of the gate's DPL) INT1, from their handlers.
+    /// INT n, INT3, INTO (`by_program`) and INT1, from their handlers.
     ///
     /// # Errors
     /// As [`Self::deliver`].
-    pub(crate) fn software_interrupt(&mut self, vector: u8, checks_dpl: bool) -> Result<(), Fault> {
+    pub(crate) fn software_interrupt(&mut self, vector: u8, by_program: bool) -> Result<(), Fault> {
         let int = Interrupt {
             vector,
             cause: Cause::SoftwareInterrupt(vector),
             return_eip: self.next_eip,
             error: None,
             resume: false,
-            checks_dpl,
+            by_program,
         };
         self.deliver(int)?;
+        // No single-step trap follows: delivery cleared TF (SDM vol. 3, 17.3.1.4).
+        self.regs.pending_debug &= !DR6_BS;
         self.counters.software_interrupts += 1;
         Ok(())
     }
@@ -253,7 +237,7 @@ impl Cpu {
             return_eip: self.regs.eip,
             error: None,
             resume: self.regs.flags.has(flags::RF),
-            checks_dpl: false,
+            by_program: false,
         };
         if let Err(fault) = self.deliver(int) {
             self.raise_after(None, fault);

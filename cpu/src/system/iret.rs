@@ -28,6 +28,16 @@ impl Cpu {
         mask
     }
 
+    /// Flags that IRET of width `W` at `cpl` may change: RF, and at CPL 0 VIF and VIP, besides those of POPF.
+    fn iret_flags<W: Word>(&self, cpl: u8) -> u32 {
+        let extra = match (W::BITS, cpl) {
+            (32, 0) => flags::RF | flags::VIF | flags::VIP,
+            (32, _) => flags::RF,
+            _ => 0,
+        };
+        self.writable_flags::<W>(cpl) | extra
+    }
+
     /// Load EFLAGS under `mask`, with the consequences of the system flags.
     pub(crate) fn load_flags(&mut self, value: u32, mask: u32) {
         self.regs.flags.merge(value, mask);
@@ -52,7 +62,7 @@ impl Cpu {
 
         let found = self.check_return_code(cs)?;
         let (old_cpl, rpl) = (self.regs.cpl, cs as u8 & 3);
-        let mask = self.writable_flags::<W>(old_cpl) | if W::BITS == 32 { flags::RF } else { 0 };
+        let mask = self.iret_flags::<W>(old_cpl);
         if rpl == old_cpl {
             if eip > found.d.limit() {
                 return Err(Fault::GP0);
@@ -86,7 +96,7 @@ impl Cpu {
         let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
         self.enter_real_code(cs, eip)?;
         self.drop_stack(3 * W::BYTES);
-        let mask = self.writable_flags::<W>(0) | if W::BITS == 32 { flags::RF } else { 0 };
+        let mask = self.iret_flags::<W>(0);
         self.load_flags(new_flags, mask);
         self.regs.nmi_blocked = false;
         Ok(())
@@ -102,12 +112,13 @@ impl Cpu {
         let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
         self.enter_real_code(cs, eip)?;
         self.drop_stack(3 * W::BYTES);
-        let mask = self.writable_flags::<W>(3) | if W::BITS == 32 { flags::RF } else { 0 };
+        let mask = self.iret_flags::<W>(3);
         self.load_flags(new_flags, mask);
         self.regs.nmi_blocked = false;
         Ok(())
     }
 
+    /// The high half of EIP is dropped: the manual's pseudo-code asks for #GP(0), other implementations agree on this.
     fn iret_to_v86(&mut self, eip: u32, cs: u16, new_flags: u32) -> Result<(), Fault> {
         let esp = self.peek::<u32>(12)?;
         let mut selectors = [0u16; 5];

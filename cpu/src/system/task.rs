@@ -76,16 +76,13 @@ struct Incoming {
 }
 
 impl Cpu {
-    /// JMP or CALL to a task gate: the TSS behind it.
+    /// Switch to the task whose available TSS a present task gate names (in the GDT or LDT, or the IDT).
     pub(crate) fn through_task_gate(
         &mut self,
-        gate_selector: u16,
         gate: Descriptor,
         how: Switch,
+        error: Option<u16>,
     ) -> Result<(), Fault> {
-        if !gate.present() {
-            return Err(Fault::np(selector_index_bits(gate_selector)));
-        }
         let selector = gate.gate_selector();
         let code = selector_index_bits(selector);
         if selector & 4 != 0 || is_null(selector) {
@@ -100,7 +97,7 @@ impl Cpu {
         if !found.d.present() {
             return Err(Fault::np(code));
         }
-        self.switch_task(selector, found, how, None)
+        self.switch_task(selector, found, how, error)
     }
 
     fn tss_read(&mut self, base: u32, at: u32, wide: bool) -> Result<u32, Fault> {
