@@ -112,8 +112,6 @@ impl Cpu {
     pub(crate) fn inner_frame(&mut self, cpl: u8) -> Result<Frame, Fault> {
         let (selector, esp) = self.tss_stack(cpl)?;
         let ss = self.inner_stack_segment(selector, cpl)?;
-        // A 16-bit stack takes SP only; the upper half of ESP stays as it is.
-        let esp = if ss.big() { esp } else { self.regs.gpr[ESP] & !0xFFFF | esp & 0xFFFF };
         Ok(Frame::inner(ss, esp))
     }
 }
