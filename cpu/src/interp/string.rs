@@ -86,6 +86,9 @@ fn scas<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
 }
 
 /// Run `step` as often as the prefix says, within `stop_at`.
+///
+/// The run loop gave the rest of the block room for one count an instruction: after more than one iteration, or with
+/// EIP still here, it must look around before it goes on.
 #[inline(always)]
 fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
     if !op.has(Prefix::REP | Prefix::REPNE) {
@@ -97,16 +100,19 @@ fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
     if left == 0 {
         return Ok(());
     }
+    let first = cpu.insns;
     loop {
         let more = step(cpu, op)?;
         left -= 1;
         let ecx = &mut cpu.regs.gpr[ECX];
         *ecx = *ecx & !mask | left;
         if left == 0 || !more {
+            cpu.attention |= cpu.insns != first;
             return Ok(());
         }
         if cpu.insns + 1 >= cpu.stop_at || cpu.attention {
             cpu.next_eip = cpu.regs.eip;
+            cpu.attention = true;
             return Ok(());
         }
         cpu.insns += 1;
@@ -149,4 +155,28 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
         Scasd_EAX_m32 => rep_scas::<u32>,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Exit;
+    use crate::regs::gpr::{EAX, ECX};
+    use crate::testing::{CODE, flat};
+
+    /// nop; rep stosb; inc eax; nop; hlt. Wherever a run is cut, EIP, ECX and the count agree.
+    #[test]
+    fn a_run_can_be_cut_at_every_iteration_in_the_middle_of_a_block() {
+        const ITERATIONS: u32 = 5;
+        for limit in 1..=7 {
+            let mut cpu = flat(&[0x90, 0xF3, 0xAA, 0x40, 0x90, 0xF4]);
+            cpu.regs.gpr[ECX] = ITERATIONS;
+            assert_eq!(cpu.run(limit), Exit::Limit);
+            assert_eq!(cpu.insns(), limit);
+            let done = (limit as u32 - 1).min(ITERATIONS);
+            assert_eq!(cpu.regs.gpr[ECX], ITERATIONS - done, "limit {limit}");
+            let eip = if limit <= ITERATIONS as u64 { 1 } else { limit as u32 - 3 };
+            assert_eq!(cpu.regs.eip - CODE, eip, "limit {limit}");
+            assert_eq!(cpu.regs.gpr[EAX], (limit == 7) as u32, "limit {limit}");
+        }
+    }
 }
