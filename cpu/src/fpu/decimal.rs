@@ -9,6 +9,9 @@ use super::integer::to_integer;
 /// The largest magnitude.
 const MAX: u64 = 999_999_999_999_999_999;
 
+/// What invalid operations store ("packed decimal indefinite").
+pub(super) const INDEFINITE: (u64, u16) = (0xC000_0000_0000_0000, 0xFFFF);
+
 /// The value of nine bytes of digits and a sign byte. Digits above nine count what they say.
 pub(super) fn from_decimal(digits: u64, top: u16) -> Extended {
     let magnitude = (0..9).rev().fold(0i64, |value, n| {
@@ -19,10 +22,10 @@ pub(super) fn from_decimal(digits: u64, top: u16) -> Extended {
     if top & 0x8000 != 0 { value.negated() } else { value }
 }
 
-/// A value as digits and top word; "packed decimal indefinite" if it does not fit.
+/// A value as digits and top word; [`INDEFINITE`] if it does not fit.
 pub(super) fn to_decimal(env: &mut Env, value: Extended) -> (u64, u16) {
     let Some((_, magnitude)) = to_integer(env, value, MAX, MAX) else {
-        return (0xC000_0000_0000_0000, 0xFFFF);
+        return INDEFINITE;
     };
     let mut rest = magnitude;
     let packed = (0..9).fold(0u128, |packed, n| {
@@ -49,6 +52,6 @@ mod tests {
         let (digits, top) = to_decimal(&mut Env::new(0x037F), Extended::from_integer(-1234));
         assert_eq!((digits, top), (0x1234, 0x8000));
         let too_large = Extended::from_integer(1_000_000_000_000_000_000);
-        assert_eq!(to_decimal(&mut Env::new(0x037F), too_large), (0xC000_0000_0000_0000, 0xFFFF));
+        assert_eq!(to_decimal(&mut Env::new(0x037F), too_large), INDEFINITE);
     }
 }

@@ -42,9 +42,14 @@ impl Env {
         self.flags |= flags;
     }
 
-    /// Whether an exception would be delivered.
-    pub fn unmasked(&self, flag: u16) -> bool {
-        self.control & flag == 0
+    /// Whether one of these exceptions would be delivered.
+    pub fn unmasked(&self, flags: u16) -> bool {
+        flags & !self.control != 0
+    }
+
+    /// Whether an exception of the operands is unmasked, so that no result may be delivered.
+    pub fn stopped(&self) -> bool {
+        self.unmasked(self.flags & flag::BEFORE)
     }
 
     /// Rounding control.

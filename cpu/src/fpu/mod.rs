@@ -14,6 +14,8 @@ mod extended;
 mod image;
 mod insn;
 mod integer;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod oracle;
 mod remainder;
 mod scale;
 mod stack;

@@ -61,7 +61,7 @@ impl Fpu {
     /// Take over the exceptions of an operation. Whether its result may be delivered: not if an exception of the
     /// operands is unmasked; then exceptions of the result count for nothing.
     pub(super) fn settle(&mut self, env: &Env) -> bool {
-        let stopped = env.flags & flag::BEFORE & !self.control != 0;
+        let stopped = env.stopped();
         let flags = if stopped { env.flags & (flag::BEFORE | flag::STACK) } else { env.flags };
         let c1 = env.c1 && (!stopped || flags & flag::STACK != 0);
         self.status = self.status & !status::C1 | flags | if c1 { status::C1 } else { 0 };

@@ -1,6 +1,6 @@
 //! Memory operands as types: the formats that instructions load and store (SDM vol. 1, 4.2, 4.7, 8.2).
 
-use super::super::decimal::{from_decimal, to_decimal};
+use super::super::decimal::{INDEFINITE, from_decimal, to_decimal};
 use super::super::environment::Env;
 use super::super::extended::{Extended, Operand};
 use super::super::integer::{to_binary, to_integer};
@@ -27,7 +27,7 @@ pub(super) trait Store {
     /// A register in this format; `None` if an unmasked exception of the result forbids the store.
     fn convert(env: &mut Env, value: Extended) -> Option<Self::Bits>;
     /// The response to an empty register.
-    const INDEFINITE: Self::Bits;
+    fn indefinite() -> Self::Bits;
     /// # Errors
     /// Those of the memory access.
     fn store(cpu: &mut Cpu, op: &Op, bits: Self::Bits) -> Result<(), Fault>;
@@ -42,7 +42,7 @@ pub(super) struct Whole;
 /// Packed decimal.
 pub(super) struct Decimal;
 
-/// Unsigned words as signed integers, and as numbers with a "real indefinite".
+/// Unsigned words that hold signed integers.
 pub(super) trait Pattern: Word {
     /// Minus two to the `BITS - 1`.
     const MOST_NEGATIVE: Self;
@@ -56,18 +56,6 @@ impl Pattern for u32 {
 }
 impl Pattern for u64 {
     const MOST_NEGATIVE: u64 = 1 << 63;
-}
-
-/// Binary formats with their NaN of invalid operations as a constant.
-pub(super) trait Indefinite: Binary {
-    const INDEFINITE: Self;
-}
-
-impl Indefinite for u32 {
-    const INDEFINITE: u32 = 0xFFC0_0000;
-}
-impl Indefinite for u64 {
-    const INDEFINITE: u64 = 0xFFF8_0000_0000_0000;
 }
 
 fn load<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<W, Fault> {
@@ -95,15 +83,17 @@ fn store_ten(cpu: &mut Cpu, op: &Op, (low, high): (u64, u16)) -> Result<(), Faul
     cpu.store(op.ea.seg, rest, high)
 }
 
-impl<L: Indefinite> Load for Float<L> {
+impl<L: Binary> Load for Float<L> {
     fn load(cpu: &mut Cpu, op: &Op) -> Result<Operand, Fault> {
         load::<L>(cpu, op).map(Operand::from_binary)
     }
 }
 
-impl<L: Indefinite> Store for Float<L> {
+impl<L: Binary> Store for Float<L> {
     type Bits = L;
-    const INDEFINITE: L = L::INDEFINITE;
+    fn indefinite() -> L {
+        L::indefinite()
+    }
     fn convert(env: &mut Env, value: Extended) -> Option<L> {
         to_binary(env, value)
     }
@@ -122,7 +112,9 @@ impl<W: Pattern> Load for Integer<W> {
 
 impl<W: Pattern> Store for Integer<W> {
     type Bits = W;
-    const INDEFINITE: W = W::MOST_NEGATIVE;
+    fn indefinite() -> W {
+        W::MOST_NEGATIVE
+    }
     fn convert(env: &mut Env, value: Extended) -> Option<W> {
         let limit = W::MOST_NEGATIVE.to_u64();
         Some(match to_integer(env, value, limit - 1, limit) {
@@ -147,7 +139,9 @@ impl Load for Whole {
 
 impl Store for Whole {
     type Bits = Extended;
-    const INDEFINITE: Extended = Extended::INDEFINITE;
+    fn indefinite() -> Extended {
+        Extended::INDEFINITE
+    }
     fn convert(_: &mut Env, value: Extended) -> Option<Extended> {
         Some(value)
     }
@@ -165,7 +159,9 @@ impl Load for Decimal {
 
 impl Store for Decimal {
     type Bits = (u64, u16);
-    const INDEFINITE: (u64, u16) = (0xC000_0000_0000_0000, 0xFFFF);
+    fn indefinite() -> (u64, u16) {
+        INDEFINITE
+    }
     fn convert(env: &mut Env, value: Extended) -> Option<(u64, u16)> {
         Some(to_decimal(env, value))
     }

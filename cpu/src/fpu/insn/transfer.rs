@@ -43,11 +43,10 @@ fn store<S: Store, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Result<(), Faul
         Some(value) => S::convert(&mut env, value),
         None => {
             env.stack_underflow();
-            Some(S::INDEFINITE)
+            Some(S::indefinite())
         }
     };
-    // Decided on a copy: the store may still fault.
-    let bits = bits.filter(|_| cpu.fpu.clone().settle(&env));
+    let bits = bits.filter(|_| !env.stopped());
     if let Some(bits) = bits {
         S::store(cpu, op, bits)?;
     }
