@@ -18,7 +18,7 @@ use terminal::RawMode;
 
 /// Something from the user.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Wake {
+enum Wake {
     /// Bytes are on their way to the machine.
     Input,
     /// There will be no more.
@@ -69,14 +69,15 @@ impl Console {
         self.stop
     }
 
-    /// Wait for the user, at most for `patience`.
-    pub fn wait(&mut self, patience: Option<Duration>) -> Option<Wake> {
+    /// Wait until the user does something, at most for `patience`.
+    pub fn wait(&mut self, patience: Option<Duration>) {
         let wake = match patience {
             Some(patience) => self.wakes.recv_timeout(patience).ok(),
             None => self.wakes.recv().ok(),
-        }?;
-        self.note(wake);
-        Some(wake)
+        };
+        if let Some(wake) = wake {
+            self.note(wake);
+        }
     }
 
     fn note(&mut self, wake: Wake) {

@@ -47,7 +47,7 @@ pub struct MachineOptions {
     #[arg(long, value_name = "N")]
     pub max_insns: Option<u64>,
     /// End after SECONDS of your time
-    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, allow_negative_numbers = true)]
     pub timeout: Option<f64>,
     /// What the machine's clock shows at the start: `now`, seconds since 1970, or YYYY-MM-DD[Thh:mm:ss]; always the
     /// same if not given

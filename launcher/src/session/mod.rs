@@ -8,7 +8,7 @@ mod outputs;
 mod pace;
 mod script;
 
-use crate::console::{Console, Wake};
+use crate::console::Console;
 use crate::ending::{Ending, Status};
 use crate::error::Error;
 use crate::files;
@@ -71,6 +71,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     let Session { mut machine, mut outputs, console, script, listener, .. } = session;
     drop(console);
     let ending = ending?;
+    outputs.end_line();
     outputs.screen(&machine)?;
     if ending.is_bad() {
         outputs.show_tail();
@@ -140,16 +141,11 @@ impl Session {
     fn sleep(&mut self, pace: &mut Pace, wake_at: u64) {
         let now = Instant::now();
         let nap = pace.until(now, self.machine.now().vtime, wake_at);
-        let patience = self.limits.patience(now);
-        let woken = match patience {
-            Some(patience) if patience < nap => self.console.wait(Some(patience)),
-            _ if nap.is_zero() => None,
-            _ => self.console.wait(Some(nap)),
-        };
-        let reached = match woken {
-            Some(Wake::Input) => pace.vtime_at(Instant::now()).min(wake_at),
-            _ => wake_at,
-        };
+        let nap = self.limits.patience(now).map_or(nap, |patience| patience.min(nap));
+        if !nap.is_zero() {
+            self.console.wait(Some(nap));
+        }
+        let reached = pace.vtime_at(Instant::now()).min(wake_at);
         self.machine.pass_idle(reached);
     }
 }

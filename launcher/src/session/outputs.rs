@@ -8,7 +8,7 @@ use machine::Machine;
 use machine::outputs::OutputPort;
 use std::collections::VecDeque;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// Lines of the Host's log shown when a run ends badly, and the most bytes of them.
@@ -21,25 +21,41 @@ struct Sink {
     to: Box<dyn Write>,
     newlines: Option<Newlines>,
     is_terminal: bool,
+    /// The last byte written ended a line.
+    at_line_start: bool,
 }
 
 impl Sink {
     fn standard_output() -> Sink {
         let stdout = io::stdout();
-        let is_terminal = io::IsTerminal::is_terminal(&stdout);
-        Sink { name: "standard output".into(), to: Box::new(stdout), newlines: None, is_terminal }
+        let is_terminal = stdout.is_terminal();
+        Sink {
+            name: "standard output".into(),
+            to: Box::new(stdout),
+            newlines: None,
+            at_line_start: true,
+            is_terminal,
+        }
     }
 
     fn standard_error() -> Sink {
         let stderr = io::stderr();
-        let is_terminal = io::IsTerminal::is_terminal(&stderr);
-        Sink { name: "standard error".into(), to: Box::new(stderr), newlines: None, is_terminal }
+        let is_terminal = stderr.is_terminal();
+        Sink {
+            name: "standard error".into(),
+            to: Box::new(stderr),
+            newlines: None,
+            at_line_start: true,
+            is_terminal,
+        }
     }
 
     fn file(path: &Path) -> Result<Sink, Error> {
         let name = path.display().to_string();
         match File::create(path) {
-            Ok(file) => Ok(Sink { name, to: Box::new(file), newlines: None, is_terminal: false }),
+            Ok(file) => {
+                Ok(Sink { name, to: Box::new(file), newlines: None, at_line_start: true, is_terminal: false })
+            }
             Err(source) => Err(Error::Write { name, source }),
         }
     }
@@ -53,6 +69,7 @@ impl Sink {
         if bytes.is_empty() {
             return Ok(());
         }
+        self.at_line_start = bytes.ends_with(b"\n");
         let translated = self.newlines.as_mut().map(|newlines| newlines.translate(bytes));
         let bytes = translated.as_deref().unwrap_or(bytes);
         let written = self.to.write_all(bytes).and_then(|()| self.to.flush());
@@ -96,6 +113,13 @@ impl Outputs {
         let others = [host_log, debugcon, post, screen, trace].into_iter().flatten();
         for sink in others.chain([console]).filter(|sink| sink.is_terminal) {
             sink.newlines = on.then(Newlines::default);
+        }
+    }
+
+    /// On a terminal, let what we say start on a line of its own.
+    pub fn end_line(&mut self) {
+        if self.console.is_terminal && !self.console.at_line_start {
+            eprintln!();
         }
     }
 

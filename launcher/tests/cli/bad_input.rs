@@ -1,0 +1,129 @@
+//! Whatever is wrong with files and options ends in one line and status 2, and leaves existing files alone.
+
+use crate::rig::{Folder, LOOP, ringside, rom};
+use std::fs;
+
+#[test]
+fn images() {
+    let folder = Folder::new();
+    let garbage = folder.file("garbage", [0x5A; 5000]);
+    let empty = folder.file("empty", "");
+    let guest = fs::read(rom("first-guest.elf")).unwrap();
+    let host = fs::read(rom("lguest-host.elf")).unwrap();
+    let short_guest = folder.file("short-guest", &guest[..guest.len() / 3]);
+    let short_host = folder.file("short-host", &host[..host.len() / 3]);
+    let folder_path = folder.path("");
+    let missing = folder.path("missing");
+    let good = folder.kernel(LOOP);
+    let cases: [(&[&str], &str); 16] = [
+        (&["boot", &missing], "missing"),
+        (&["boot", &empty], "empty"),
+        (&["boot", &garbage], "neither a multiboot kernel"),
+        (&["boot", &folder_path], "directory"),
+        (&["boot", &short_host], "ELF"),
+        (&["boot", "--bios", &empty], "empty"),
+        (&["boot", "--bios", &missing], "missing"),
+        (&["boot", &good, "--initrd", &missing], "missing"),
+        (&["boot", &good, "--input", &missing], "missing"),
+        (&["run", &missing], "missing"),
+        (&["run", &empty], "empty"),
+        (&["run", &garbage], "not a Guest"),
+        (&["run", &folder_path], "directory"),
+        (&["run", &short_guest], "ELF"),
+        (&["run", "--host", &garbage], "not a multiboot kernel"),
+        (&["run", "--initrd", &rom("first-guest.elf")], "not an initial RAM disk"),
+    ];
+    for (args, part) in cases {
+        ringside(args).assert_refused(part);
+    }
+}
+
+#[test]
+fn sizes() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(LOOP);
+    let module = folder.file("module", vec![1; 3 << 20]);
+    let large_rom = folder.file("rom", vec![0x90; (256 << 10) + 1]);
+    let guest = rom("first-guest.elf");
+    let cases: [(&[&str], &str); 9] = [
+        (&["boot", &kernel, "--mem", "0"], "--mem"),
+        (&["boot", &kernel, "--mem", "3073"], "--mem"),
+        (&["boot", &kernel, "--mem", "18446744073709551615"], "--mem"),
+        (&["boot", &kernel, "--mem", "1"], "RAM"),
+        (&["boot", &kernel, "--mem", "4", "--initrd", &module], "does not fit"),
+        (&["boot", "--bios", &large_rom], "256 KiB"),
+        (&["run", "--mem", "0"], "--mem"),
+        (&["run", "--mem", "99999999999999999999"], "--mem"),
+        (&["run", &guest, &guest, "--mem", "3000"], "--mem"),
+    ];
+    for (args, part) in cases {
+        ringside(args).assert_refused(part);
+    }
+}
+
+#[test]
+fn options() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(LOOP);
+    let cases: [(&[&str], &str); 12] = [
+        (&["boot"], "ringside help"),
+        (&["boot", &kernel, "--no-such-option"], "--no-such-option"),
+        (&["boot", &kernel, "--timeout", "-1"], "--timeout"),
+        (&["boot", &kernel, "--timeout", "nan"], "--timeout"),
+        (&["boot", &kernel, "--max-insns", "many"], "--max-insns"),
+        (&["boot", &kernel, "--rtc", "tomorrow"], "--rtc"),
+        (&["boot", &kernel, "--engine", "warp"], "--engine"),
+        (&["boot", "--bios", &kernel, &kernel], "--bios"),
+        (&["boot", &kernel, "--input", &kernel, "--script", &kernel], "--input"),
+        (&["boot", &kernel, "--trace", &folder.path("")], "cannot write"),
+        (&["run", "--guests", "0"], "--guests"),
+        (&["run", "--guests", "2", &rom("first-guest.elf"), &rom("first-guest.elf")], "--guests"),
+    ];
+    for (args, part) in cases {
+        ringside(args).assert_refused(part);
+    }
+}
+
+#[test]
+fn what_later_versions_have_says_so() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(LOOP);
+    let cases: [&[&str]; 12] = [
+        &["--engine", "jit"],
+        &["--engine", "check"],
+        &["--gdb"],
+        &["boot", &kernel, "--gdb", "localhost:1234"],
+        &["boot", &kernel, "--record", "x"],
+        &["boot", &kernel, "--disk", "x"],
+        &["--block", "x"],
+        &["--net", "user"],
+        &["--rng"],
+        &["replay", "x", "--stats"],
+        &["bench"],
+        &["bench", "--vs-qemu"],
+    ];
+    for args in cases {
+        ringside(args).assert_refused("not in this version yet");
+    }
+}
+
+#[test]
+fn scripts() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(LOOP);
+    let script = folder.file("script", "# fine\nexpect x\nsay y\n");
+    ringside(["boot", &kernel, "--script", &script]).assert_refused(":3: `say`");
+    let script = folder.file("script", [0xFF; 100]);
+    ringside(["boot", &kernel, "--script", &script]).assert_refused("not a script");
+}
+
+#[test]
+fn a_run_that_is_refused_leaves_files_alone() {
+    let folder = Folder::new();
+    let garbage = folder.file("garbage", [0x5A; 5000]);
+    let precious = folder.file("precious", "precious");
+    for option in ["--console", "--trace", "--host-log", "--debugcon", "--post", "--screen"] {
+        ringside(["boot", &garbage, option, &precious]).assert_refused("neither");
+        assert_eq!(folder.read("precious"), "precious", "{option}");
+    }
+}

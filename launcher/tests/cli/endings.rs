@@ -1,0 +1,55 @@
+//! Every way a run can end: exit status and reason.
+
+use crate::rig::{ECHO, Folder, LOOP, ringside, ringside_with};
+
+/// Name, code, options; status, and a part of the reason.
+type Case = (&'static str, &'static [u8], &'static [&'static str], i32, &'static str);
+
+#[test]
+fn each_ending_has_its_status_and_one_line_of_reason() {
+    let cases: [Case; 8] = [
+        ("debug exit", &[0xB0, 0x2A, 0xE6, 0xF4], &[], 85, "wrote 0x2a to port 0xF4"),
+        ("triple fault", &[0x0F, 0x0B], &[], 4, "triple fault"),
+        ("cli; hlt", &[0xFA, 0xF4], &[], 8, "nothing can ever happen again"),
+        ("sti; hlt", &[0xFB, 0xF4], &[], 8, "nothing can ever happen again"),
+        ("instructions", LOOP, &["--max-insns", "1234567"], 10, "1234567 instructions"),
+        ("no instruction", LOOP, &["--max-insns", "0"], 10, "0 instructions"),
+        ("seconds", LOOP, &["--timeout", "0.2"], 10, "0.2 seconds"),
+        ("reset", &[0xB0, 0xFE, 0xE6, 0x64, 0xEB, 0xFE], &["--no-reboot"], 10, "reset"),
+    ];
+    for (name, code, options, status, reason) in cases {
+        let folder = Folder::new();
+        let kernel = folder.kernel(code);
+        let outcome = ringside([&["boot", &kernel], options].concat());
+        assert_eq!(outcome.status, status, "{name}: {outcome:?}");
+        assert_eq!(outcome.stderr.lines().count(), 1, "{name}: {outcome:?}");
+        assert!(outcome.stderr.contains(reason), "{name}: {outcome:?}");
+    }
+}
+
+#[test]
+fn the_limit_of_instructions_is_exact() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(LOOP);
+    let outcome = ringside(["boot", &kernel, "--max-insns", "1234567", "--hash"]);
+    assert!(outcome.hash().ends_with(" insns=1234567"), "{outcome:?}");
+}
+
+#[test]
+fn a_reset_boots_the_image_again() {
+    let folder = Folder::new();
+    // mov al, 'R'; out 0xe9, al; mov al, 0xfe; out 0x64, al; jmp $
+    let kernel = folder.kernel(&[0xB0, b'R', 0xE6, 0xE9, 0xB0, 0xFE, 0xE6, 0x64, 0xEB, 0xFE]);
+    let outcome = ringside(["boot", &kernel, "--max-insns", "10", "--debugcon", "-"]);
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (10, "RRR"), "{outcome:?}");
+}
+
+#[test]
+fn the_end_of_input_is_not_the_end_of_the_run() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(ECHO);
+    let outcome = ringside_with(["boot", &kernel], b"hello\n");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (1, "hello\n"), "{outcome:?}");
+    let outcome = ringside_with(["boot", &kernel, "--timeout", "0.5"], b"hello");
+    assert_eq!((outcome.status, outcome.stdout.as_str()), (10, "hello"), "{outcome:?}");
+}
