@@ -8,7 +8,7 @@
 
 mod metal;
 
-use metal::{clock, console, frames, launch, multiboot, paging, power, scheduler, tables};
+use metal::{clock, console, cpu, frames, launch, multiboot, paging, power, scheduler, tables};
 
 /// Called by `boot.s` with what the boot loader left in EAX and EBX.
 #[unsafe(no_mangle)]
@@ -23,6 +23,7 @@ extern "C" fn host_main(magic: u32, info: u32) -> ! {
         log!("deliberately broken: {name}");
         lguest_host::mutant::select(name);
     }
+    cpu::shut_side_doors();
     let mut frames = frames::Frames::new(&boot);
     paging::init(&mut frames);
     clock::init();

@@ -205,7 +205,7 @@ impl Guest {
         if core::mem::take(&mut self.hypercall_pending) {
             self.hypercalls(platform)?;
         }
-        self.pass_time(platform.now());
+        self.pass_time(platform);
         if self.bus.poll_input(&self.ram, platform)? {
             self.raise_irq(self.bus.input_irq());
         }
@@ -213,8 +213,8 @@ impl Guest {
     }
 
     /// The clock event is due, or not.
-    fn pass_time(&mut self, now: u64) {
-        if self.clock.is_some_and(|at| now >= at) {
+    fn pass_time(&mut self, platform: &dyn Platform) {
+        if self.clock.is_some_and(|at| platform.now() >= at) {
             self.clock = None;
             if !broken("clockevent-never") {
                 self.raise_irq(0);

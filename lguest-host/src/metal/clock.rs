@@ -8,23 +8,33 @@ const PIT_HZ: u64 = 1_193_182;
 /// How long the calibration takes, in PIT ticks: 10 ms.
 const CALIBRATION: u64 = PIT_HZ / 100;
 /// The longest a Guest runs without an exit, in nanoseconds.
-const TICK: u64 = 1_000_000;
+pub const TICK: u64 = 1_000_000;
+/// The longest the timer can be set to, in nanoseconds.
+pub const LONGEST: u64 = 50_000_000;
 /// The shortest distance the timer is set to: faster clock events wait for it (10.3).
 const SHORTEST: u64 = 20_000;
+/// Fraction bits of [`Clock::scale`].
+const FRACTION: u32 = 24;
 
 struct Clock {
     khz: u32,
+    /// Nanoseconds a time-stamp, times 2^24: time is read at every exit, and a division is slow.
+    scale: u32,
     start: u64,
     boot_seconds: u32,
+    /// When the timer is going to interrupt, if it is.
+    armed: Option<u64>,
 }
 
-static CLOCK: Global<Clock> = Global::new(Clock { khz: 1, start: 0, boot_seconds: 0 });
+static CLOCK: Global<Clock> = Global::new(Clock { khz: 1, scale: 0, start: 0, boot_seconds: 0, armed: None });
 
 /// Calibrate, read the date, start the interrupt controllers.
 pub fn init() {
     let khz = calibrate();
     let boot_seconds = read_date();
-    CLOCK.with(|clock| *clock = Clock { khz, start: rdtsc(), boot_seconds });
+    // The slowest processor with a time-stamp counter has 60 MHz, so the scale fits.
+    let scale = ((1_000_000u64 << FRACTION) / khz.max(60_000) as u64) as u32;
+    CLOCK.with(|clock| *clock = Clock { khz, scale, start: rdtsc(), boot_seconds, armed: None });
     interrupts::init();
 }
 
@@ -52,8 +62,8 @@ pub fn tsc_khz() -> u32 {
 pub fn now() -> u64 {
     CLOCK.with(|clock| {
         let ticks = rdtsc() - clock.start;
-        let khz = clock.khz.max(1) as u64;
-        ticks / khz * 1_000_000 + ticks % khz * 1_000_000 / khz
+        let scale = clock.scale as u64;
+        ((ticks & 0xFFFF_FFFF) * scale >> FRACTION) + ((ticks >> 32) * scale << (32 - FRACTION))
     })
 }
 
@@ -64,13 +74,26 @@ pub fn wall_clock() -> (u32, u32) {
     (boot.wrapping_add((now / 1_000_000_000) as u32), (now % 1_000_000_000) as u32)
 }
 
-/// Let the timer interrupt once, in `delay` nanoseconds or a tick, whichever is sooner.
-pub fn interrupt_in(delay: u64) {
-    let delay = delay.clamp(SHORTEST, TICK);
-    let count = (delay * PIT_HZ / 1_000_000_000).max(1);
-    outb(0x43, 0x30);
-    outb(0x40, count as u8);
-    outb(0x40, (count >> 8) as u8);
+/// See that the timer interrupts once, by `at` or soon after. If it is going to interrupt before, so much the better:
+/// the caller will ask again.
+pub fn interrupt_by(at: u64) {
+    let now = now();
+    CLOCK.with(|clock| {
+        if clock.armed.is_some_and(|armed| now < armed && armed <= at) {
+            return;
+        }
+        let delay = at.saturating_sub(now).clamp(SHORTEST, LONGEST);
+        clock.armed = Some(now + delay);
+        let count = (delay * PIT_HZ / 1_000_000_000).max(1);
+        outb(0x43, 0x30);
+        outb(0x40, count as u8);
+        outb(0x40, (count >> 8) as u8);
+    });
+}
+
+/// The timer interrupted.
+pub fn timer_fired() {
+    CLOCK.with(|clock| clock.armed = None);
 }
 
 /// Register `n` of the RTC.

@@ -1,6 +1,7 @@
 //! Instructions Rust has no words for.
 
 use core::arch::asm;
+use lguest_host::mutant::broken;
 
 /// OUT of a byte.
 pub fn outb(port: u16, value: u8) {
@@ -55,6 +56,24 @@ pub fn rdtsc() -> u64 {
 /// EDX of CPUID leaf 1.
 pub fn features() -> u32 {
     core::arch::x86::__cpuid(1).edx
+}
+
+/// Shut what reset or a loader left open and a Guest could feel or use: debug registers, SYSENTER (1.8), and the local
+/// descriptor table. After reset that is present, at address 0, where a Guest's own memory would be descriptors, with
+/// call gates to ring 0 if it likes.
+pub fn shut_side_doors() {
+    const CPUID_SEP: u32 = 1 << 11;
+    const SYSENTER_CS: u32 = 0x174;
+    // SAFETY: the Host uses no breakpoints, SYSENTER or local descriptors; the MSR exists where CPUID says so.
+    unsafe {
+        asm!("mov dr7, {}", in(reg) 0u32, options(nomem, nostack, preserves_flags));
+        if features() & CPUID_SEP != 0 {
+            asm!("wrmsr", in("ecx") SYSENTER_CS, in("eax") 0u32, in("edx") 0u32, options(nomem, nostack, preserves_flags));
+        }
+        if !broken("ldt-left-open") {
+            asm!("lldt {:x}", in(reg) 0u32, options(nomem, nostack, preserves_flags));
+        }
+    }
 }
 
 /// Address of the last page fault.

@@ -19,9 +19,15 @@ const CPUID_SSE: u32 = 1 << 25;
 pub struct State([u8; 512]);
 
 impl State {
-    /// Not yet used: loading it means initialising.
+    /// Registers as after reset, in FXRSTOR's format: what a new Guest finds. Nothing of its predecessor's is in it.
     pub const fn new() -> State {
-        State([0; 512])
+        let mut state = [0; 512];
+        // FCW 0x037F, MXCSR 0x1F80: all exceptions masked, 64-bit precision, round to nearest.
+        state[0] = 0x7F;
+        state[1] = 0x03;
+        state[24] = 0x80;
+        state[25] = 0x1F;
+        State(state)
     }
 }
 
@@ -78,9 +84,9 @@ pub fn take(guest: usize, save: impl FnOnce(usize) -> *mut State, load: *const S
                 asm!("fnsave [{}]", in(reg) area, options(nostack));
             }
         }
-        match (fresh, has_fxsr) {
-            (true, _) => asm!("fninit", options(nomem, nostack)),
-            (false, true) => asm!("fxrstor [{}]", in(reg) load, options(nostack)),
+        match (has_fxsr, fresh) {
+            (true, _) => asm!("fxrstor [{}]", in(reg) load, options(nostack)),
+            (false, true) => asm!("fninit", options(nomem, nostack)),
             (false, false) => asm!("frstor [{}]", in(reg) load, options(nostack)),
         }
     }

@@ -3,6 +3,7 @@
 //! An interrupt that ends a Guest's turn has been acknowledged by the processor, so it is served exactly once, from the
 //! vector the Switcher brought back. In HLT it comes through the Host's own IDT to the same server.
 
+use super::clock;
 use super::cpu::{inb, outb};
 use super::tables::IRQ_BASE;
 use core::arch::asm;
@@ -25,12 +26,15 @@ pub fn init() {
     outb(SLAVE + 1, 0xFF);
 }
 
-/// Serve physical interrupt `n`. There is nothing to do but to acknowledge: the scheduler looks at clock and console
-/// at every turn.
+/// Serve physical interrupt `n`. There is little to do but to acknowledge: the scheduler looks at clock and console at
+/// every turn.
 #[unsafe(no_mangle)]
 pub extern "C" fn serve_irq(n: u32) {
     if is_spurious(n) {
         return;
+    }
+    if n == TIMER {
+        clock::timer_fired();
     }
     if n >= 8 {
         outb(SLAVE, END_OF_INTERRUPT);

@@ -41,7 +41,8 @@ pub fn init(frames: &mut Frames) {
     let wp = if broken("cr0-wp-off") { 0 } else { CR0_WP };
     // SAFETY: everything the Host uses is mapped where it was.
     unsafe {
-        cpu::set_cr4(cpu::cr4() | CR4_PSE);
+        // PSE and nothing a loader left: no PGE, TSD, PVI, SMAP (1.8).
+        cpu::set_cr4(CR4_PSE);
         cpu::set_cr3(directory);
         cpu::set_cr0(cpu::cr0() & !CR0_EM | CR0_PG | wp | CR0_NE | CR0_MP);
     }

@@ -100,7 +100,10 @@ pub fn run(guests: &mut Guests) -> End {
             return end;
         }
         if !awake {
-            clock::interrupt_in(next_event(guests));
+            // With nothing to come but a typed byte, no timer is needed.
+            if let Some(at) = next_event(guests) {
+                clock::interrupt_by(at);
+            }
             interrupts::wait();
         }
     }
@@ -109,6 +112,7 @@ pub fn run(guests: &mut Guests) -> End {
 fn start(guests: &mut Guests, n: usize) {
     if let Some(slot) = &mut guests.slots[n] {
         slot.guest = slot.plan.start();
+        slot.fpu = fpu::State::new();
         slot.fpu_used = false;
         fpu::forget(n);
         if slot.guest.is_some() {
@@ -117,27 +121,28 @@ fn start(guests: &mut Guests, n: usize) {
     }
 }
 
-/// Nanoseconds to the next clock event of anybody.
-fn next_event(guests: &Guests) -> u64 {
-    let now = clock::now();
-    let clocks = guests.slots.iter().flatten().filter_map(|s| s.guest.as_ref()?.clock());
-    clocks.min().map_or(u64::MAX, |at| at.saturating_sub(now))
+/// The next clock event of anybody.
+fn next_event(guests: &Guests) -> Option<u64> {
+    guests.slots[..guests.count].iter().flatten().filter_map(|s| s.guest.as_ref()?.clock()).min()
 }
 
 /// Run Guest `n` until it sleeps, dies, or has had its slice. True if it ran at all.
 fn turn(guests: &mut Guests, n: usize) -> bool {
-    let until = clock::now() + SLICE;
+    let mut now = clock::now();
+    let until = now + SLICE;
     let mut ran = false;
     let mut machine = Machine { has_console: n == 0 };
     loop {
-        let delay = next_event(guests);
-        let Some(slot) = &mut guests.slots[n] else { return ran };
-        let Some(guest) = &mut slot.guest else { return ran };
+        let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
         if !guest.prepare(&mut machine) || guest.check_entry().is_err() {
             return ran;
         }
         ran = true;
-        clock::interrupt_in(delay);
+        // After `prepare`, which may have set a clock event.
+        let tick = now + clock::TICK;
+        clock::interrupt_by(next_event(guests).map_or(tick, |at| at.min(tick)));
+        let Some(slot) = &mut guests.slots[n] else { return ran };
+        let Some(guest) = &mut slot.guest else { return ran };
         fpu::before_entry(n, guest.wants_ts());
         let cr2 = world::enter(guest, slot.plan.registers, slot.plan.state);
         let guest_wants_ts = guest.wants_ts();
@@ -146,7 +151,8 @@ fn turn(guests: &mut Guests, n: usize) -> bool {
         }
         let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
         guest.handle_trap(cr2);
-        if clock::now() >= until {
+        now = clock::now();
+        if now >= until {
             return ran;
         }
     }
@@ -168,7 +174,9 @@ fn bury(guests: &mut Guests, n: usize) -> Option<End> {
     let guest = slot.guest.as_mut()?;
     let death = guest.death()?;
     let number = n + 1;
-    let words = core::str::from_utf8(guest.last_words().bytes()).unwrap_or("(not text)");
+    // Escaped, or a Guest could write lines of the Host's log, or speak to the terminal that shows it.
+    let text = *guest.last_words();
+    let words = text.bytes().escape_ascii();
     let end = match death {
         Death::Restart => {
             log!("guest {number} restarts: {words}");

@@ -2,11 +2,13 @@
 
 use crate::Verdict;
 use crate::target::{SCRATCH, expect, probe, probe_with_flags, ring3_space};
+use guest_kit::descriptor::{Descriptor, kind};
 use guest_kit::hypercall::{flush_async, send_interrupts, set_clockevent, set_pte};
 use guest_kit::lguest_data::{DATA, IF, is_layout_c, noirq_iret};
-use guest_kit::paging::AddressSpace;
+use guest_kit::memory::{self, allocate_frame};
+use guest_kit::paging::{self, AddressSpace};
 use guest_kit::trap::{self, IO_LEVEL, NESTED_TASK, VIRTUAL_8086};
-use guest_kit::{at, catch, memory};
+use guest_kit::{at, catch};
 
 const TIMER: u32 = 0;
 const PATIENCE: u32 = 20_000_000;
@@ -19,6 +21,7 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("flags-io-level", io_level),
     ("privileged", privileged),
     ("far-host-code", far_host_code),
+    ("ldt", local_descriptor),
     ("irq-words", irq_words),
     ("clockevent-storm", clockevent_storm),
 ];
@@ -81,6 +84,19 @@ fn far_host_code() -> Verdict {
     ring3_space();
     let fault = probe(at!(probe_host_code), 0);
     expect(fault.vector == 13 && fault.error == 0x50, "ring 3 called the Host")
+}
+
+/// A selector of the local table, which nobody loaded. After reset that table is at address 0, where a Guest can put
+/// what it likes: a data segment now, a call gate to ring 0 next.
+fn local_descriptor() -> Verdict {
+    let space = AddressSpace::new();
+    space.map(0, allocate_frame(), paging::flags::USER_DATA);
+    space.activate();
+    let segment = Descriptor::flat(kind::DATA, 3);
+    memory::poke(8, segment.low);
+    memory::poke(12, segment.high);
+    let fault = catch!("movl $0x0d, %eax", "movl %eax, %fs"; out("eax") _);
+    expect(fault.is_some_and(|f| f.vector == 13 && f.error == 0x0c), "there is a local descriptor table")
 }
 
 /// Garbage in every shared word but the ring.

@@ -142,6 +142,7 @@ attacks! {
     "flags-io-level" Survived, [Cpu("iopl-ignored")];
     "privileged" Survived, [Cpu("privileged-allowed")];
     "far-host-code" Survived, [Cpu("segment-privilege-ignored")];
+    "ldt" Survived, [Host("ldt-left-open")];
     "irq-words" Survived, [];
     "async-all-ready" Survived, [Host("async-ring-ignored")];
     "clockevent-storm" Survived, [];
