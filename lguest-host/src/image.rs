@@ -54,6 +54,9 @@ fn u32_at(bytes: &[u8], at: usize) -> Result<u32, ImageError> {
     Ok(u32::from_le_bytes(*b))
 }
 
+/// Copies bytes to a guest-physical address, or fails with the error given.
+type Put<'a> = dyn Fn(u32, &[u8], ImageError) -> Result<(), ImageError> + 'a;
+
 /// Everything that makes a Guest's memory.
 pub struct Boot<'a> {
     /// The kernel.
@@ -103,11 +106,7 @@ impl Boot<'_> {
         Ok(entry)
     }
 
-    fn load_elf(
-        &self,
-        put: &dyn Fn(u32, &[u8], ImageError) -> Result<(), ImageError>,
-        fits: &dyn Fn(u32, usize) -> bool,
-    ) -> Result<(u32, u32), ImageError> {
+    fn load_elf(&self, put: &Put, fits: &dyn Fn(u32, usize) -> bool) -> Result<(u32, u32), ImageError> {
         const EXEC: u16 = 2;
         const I386: u16 = 3;
         const LOAD: u32 = 1;
@@ -136,10 +135,7 @@ impl Boot<'_> {
         Ok((u32_at(image, 24)?, end))
     }
 
-    fn load_bzimage(
-        &self,
-        put: &dyn Fn(u32, &[u8], ImageError) -> Result<(), ImageError>,
-    ) -> Result<(u32, u32), ImageError> {
+    fn load_bzimage(&self, put: &Put) -> Result<(u32, u32), ImageError> {
         let sectors = match self.image.get(0x1F1) {
             Some(0) => 4,
             Some(&n) => n as usize,
@@ -151,11 +147,7 @@ impl Boot<'_> {
     }
 
     /// The zero page (3.2): the image's own header if it has one, then what lguest needs.
-    fn boot_params(
-        &self,
-        put: &dyn Fn(u32, &[u8], ImageError) -> Result<(), ImageError>,
-        (initrd, initrd_size): (u32, u32),
-    ) -> Result<(), ImageError> {
+    fn boot_params(&self, put: &Put, (initrd, initrd_size): (u32, u32)) -> Result<(), ImageError> {
         let mut loadflags = 0;
         if is_bzimage(self.image) {
             let end = 0x202 + *self.image.get(0x201).ok_or(ImageError::Truncated)? as usize;
