@@ -68,7 +68,7 @@ impl Cpu {
         if to_deadline == 0 {
             return Some(Exit::Deadline);
         }
-        if self.regs.pending_debug != 0 && self.regs.ss_shadow != self.insns {
+        if self.regs.pending_debug != 0 && !self.in_ss_shadow() {
             self.raise_debug_trap();
         }
         self.take_interrupts();
@@ -84,9 +84,14 @@ impl Cpu {
         self.regs.flags.has(flags::TF | flags::RF) || self.regs.dr7 & 0xFF != 0 || self.in_shadow()
     }
 
-    /// In the shadow of STI or of a load of SS, which covers one instruction.
+    /// Maskable interrupts are held off: the instruction before was STI or loaded SS.
     pub(crate) fn in_shadow(&self) -> bool {
-        self.insns != 0 && (self.regs.sti_shadow == self.insns || self.regs.ss_shadow == self.insns)
+        self.insns != 0 && self.regs.sti_shadow == self.insns || self.in_ss_shadow()
+    }
+
+    /// NMI and debug traps are held off too: the instruction before loaded SS.
+    pub(crate) fn in_ss_shadow(&self) -> bool {
+        self.insns != 0 && self.regs.ss_shadow == self.insns
     }
 
     /// Execute the block at CS:EIP, or as much of it as fits before `stop_at`.

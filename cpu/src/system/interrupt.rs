@@ -144,6 +144,9 @@ impl Cpu {
         if v86 && new_cpl != 0 {
             return Err(Fault::gp(code));
         }
+        if eip > found.d.limit() {
+            return Err(Fault::GP0);
+        }
 
         let inner = new_cpl < self.regs.cpl;
         let mut frame = if inner { self.inner_frame(new_cpl)? } else { Frame::current(self) };
@@ -163,9 +166,6 @@ impl Cpu {
         if let Some(error) = int.error {
             let error = if self.mutated(Mutant::ErrorCodeWrong) { error ^ 4 } else { error };
             frame.push_sized(self, error as u32, wide)?;
-        }
-        if eip > found.d.limit() {
-            return Err(Fault::GP0);
         }
         let d = self.mark_accessed(found)?;
 
@@ -218,8 +218,7 @@ impl Cpu {
 
     /// Between instructions: take a pending NMI or maskable interrupt if nothing holds it off (6.9 priorities).
     pub(crate) fn take_interrupts(&mut self) {
-        if self.lines.nmi && !self.regs.nmi_blocked && !(self.insns != 0 && self.regs.ss_shadow == self.insns)
-        {
+        if self.lines.nmi && !self.regs.nmi_blocked && !self.in_ss_shadow() {
             self.lines.nmi = false;
             self.regs.nmi_blocked = true;
             self.take(2, Cause::Nmi);
