@@ -125,11 +125,11 @@ impl Fault {
         if self.0.get() & HAS_ERROR != 0 { Some((self.0.get() >> 16) as u16) } else { None }
     }
 
-    /// The same exception with bit 0 (EXT) of a selector error code set: it happened while delivering an event that
-    /// was not caused by the program.
+    /// The same exception with bit 0 (EXT) of its error code set, if it has that bit: it happened while delivering an
+    /// event that was not a software interrupt (SDM vol. 3, 6.13; for #AC, 6.15).
     pub const fn external(self) -> Fault {
         match (self.vector(), self.error()) {
-            (vector::TS | vector::NP | vector::SS | vector::GP, Some(error)) => {
+            (vector::TS | vector::NP | vector::SS | vector::GP | vector::AC, Some(error)) => {
                 Fault::with_error(self.vector(), error | 1)
             }
             _ => self,

@@ -83,8 +83,8 @@ fn enter<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
         cpu.store(SegReg::Ss, sp, W::from_u32(frame))?;
     }
     sp = sp.wrapping_sub(size) & mask;
-    // The new top must be writable even though nothing is stored there (SDM vol. 2, ENTER).
-    cpu.probe_write::<W>(SegReg::Ss, sp)?;
+    // The new top must be writable even though nothing is stored there (SDM vol. 2, ENTER); it need not be aligned.
+    cpu.probe_write::<u8>(SegReg::Ss, sp)?;
     let full = cpu.regs.gpr[ESP] & !mask | frame;
     cpu.set_reg(EBP as u8, W::from_u32(full));
     cpu.set_sp(sp);

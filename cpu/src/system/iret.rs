@@ -102,7 +102,8 @@ impl Cpu {
         Ok(())
     }
 
-    /// In virtual-8086 mode IRET needs IOPL 3 and cannot change IOPL or VM.
+    /// In virtual-8086 mode IRET needs IOPL 3 and cannot change IOPL or VM. EIP is not compared with the limit of CS:
+    /// beyond it the fetch of the next instruction faults.
     fn iret_v86<W: Word>(&mut self) -> Result<(), Fault> {
         if self.regs.flags.iopl() < 3 {
             return Err(Fault::GP0);
@@ -110,8 +111,9 @@ impl Cpu {
         let eip = self.peek::<W>(0)?.to_u32();
         let cs = self.peek::<W>(W::BYTES)?.to_u32() as u16;
         let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
-        self.enter_real_code(cs, eip)?;
         self.drop_stack(3 * W::BYTES);
+        self.regs.seg[SegReg::Cs as usize] = Segment::real(cs, 3);
+        self.next_eip = eip;
         let mask = self.iret_flags::<W>(3);
         self.load_flags(new_flags, mask);
         self.regs.nmi_blocked = false;
