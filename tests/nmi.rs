@@ -30,8 +30,9 @@ struct Course {
     exit: MachineExit,
     console: Vec<u8>,
     host_log: Vec<u8>,
-    /// Crossings between rings, without those of the NMI itself.
-    crossings: Vec<(Cause, u8, u8, (u16, u32), u32)>,
+    /// Crossings between rings, without those of the NMI itself: cause, rings, and the number of a hypercall. (Not the
+    /// place: the few instructions of the NMI's handler move where in a waiting loop the timer strikes.)
+    crossings: Vec<(Cause, u8, u8, Option<u32>)>,
 }
 
 /// Runs to the end; also how many NMIs were taken and in which ring their handlers began.
@@ -43,12 +44,13 @@ fn course(machine: &mut Machine) -> (Course, Vec<(u64, Event)>) {
     let mut crossings = Vec::new();
     let mut nested = 0;
     for (_, event) in &events {
-        let Event::Transfer { cause, from_cpl, to_cpl, to, eax, .. } = *event else { continue };
+        let Event::Transfer { cause, from_cpl, to_cpl, eax, .. } = *event else { continue };
         match cause {
             Cause::Nmi => nested += 1,
             Cause::Iret if nested > 0 => nested -= 1,
             _ if from_cpl == 0 && to_cpl == 0 => {}
-            _ => crossings.push((cause, from_cpl, to_cpl, to, eax)),
+            Cause::SoftwareInterrupt(_) => crossings.push((cause, from_cpl, to_cpl, Some(eax))),
+            _ => crossings.push((cause, from_cpl, to_cpl, None)),
         }
     }
     let mut said = |port| machine.take_output(port);
@@ -71,6 +73,10 @@ fn storm(boot: &Boot, begins: impl Fn(&Event) -> bool) {
     let (start, end) = round_trip(&events, begins);
     let mut machine = prepare(boot);
     assert_eq!(machine.run(Until::insns(start - 2 * MARGIN)), MachineExit::Limit);
+    // What was said before is not part of what follows.
+    for port in [OutputPort::Com1, OutputPort::Com2] {
+        machine.take_output(port);
+    }
     let snapshot: Snapshot = machine.snapshot();
     let (undisturbed, _) = course(&mut machine);
     for at in start - MARGIN..=end + MARGIN {
@@ -87,7 +93,7 @@ fn storm(boot: &Boot, begins: impl Fn(&Event) -> bool) {
         assert_eq!(handled, [0], "NMI at {at} (round trip {start} to {end})");
         let place = at - start;
         assert_eq!(disturbed.exit, undisturbed.exit, "NMI {place} into the round trip");
-        assert!(disturbed.console == undisturbed.console, "NMI {place} into the round trip: console");
+        assert_eq!(String::from_utf8_lossy(&disturbed.console), String::from_utf8_lossy(&undisturbed.console), "NMI {place} into the round trip");
         assert!(disturbed.crossings == undisturbed.crossings, "NMI {place} into the round trip: crossings");
     }
     println!("NMI at each of {} instructions", end - start + 2 * MARGIN + 1);
@@ -101,6 +107,7 @@ fn at_every_instruction_of_a_hypercall() {
 
 #[test]
 fn at_every_instruction_of_a_timer_interrupt() {
-    let boot = Boot::new("attack-guest.elf", "attack=clockevent-storm");
+    // It spins in ring 1 until its clock event has come.
+    let boot = Boot::new("attack-guest.elf", "attack=flags-window layout=c");
     storm(&boot, |e| matches!(e, Event::Transfer { cause: Cause::Irq(_), from_cpl: 1, .. }));
 }
