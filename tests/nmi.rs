@@ -93,7 +93,11 @@ fn storm(boot: &Boot, begins: impl Fn(&Event) -> bool) {
         assert_eq!(handled, [0], "NMI at {at} (round trip {start} to {end})");
         let place = at - start;
         assert_eq!(disturbed.exit, undisturbed.exit, "NMI {place} into the round trip");
-        assert_eq!(String::from_utf8_lossy(&disturbed.console), String::from_utf8_lossy(&undisturbed.console), "NMI {place} into the round trip");
+        assert_eq!(
+            String::from_utf8_lossy(&disturbed.console),
+            String::from_utf8_lossy(&undisturbed.console),
+            "NMI {place} into the round trip"
+        );
         assert!(disturbed.crossings == undisturbed.crossings, "NMI {place} into the round trip: crossings");
     }
     println!("NMI at each of {} instructions", end - start + 2 * MARGIN + 1);

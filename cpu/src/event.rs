@@ -59,6 +59,8 @@ pub enum Event {
         old: u32,
         /// The value after.
         new: u32,
+        /// CS and EIP of the instruction that loaded it.
+        place: (u16, u32),
     },
 }
 

@@ -84,7 +84,7 @@ impl Cpu {
             self.tlb.flush(false);
         }
         self.attention = true;
-        self.emit(|_| Event::Cr3 { old, new: value });
+        self.emit(|cpu| Event::Cr3 { old, new: value, place: (cpu.regs.cs().selector, cpu.regs.eip) });
     }
 
     /// Load the four PDPTE registers from the table at `cr3` (SDM vol. 3, 4.4.1).

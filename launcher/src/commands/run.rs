@@ -78,12 +78,13 @@ Scripts (--script)
   A script that waits in vain waits until a limit (--max-insns, --timeout), and its line number is told then.
 
 Traces (--trace)
-  A line for each change of ring, and so for each world switch:
+  A line for each change of ring and each world switch:
       insns vtime from>to cause cs:eip image!symbol+offset
       1204332 1390021 1>0 int1f:NEW_PGTABLE 0061:c1002f31 guest!lguest_write_cr3+9
   The place is the one in the less privileged ring: where it was left, or where it is entered. Causes are int1f with
   the name of the hypercall, intNN, #GP(error) and so on, #PF(error,cr2), irqN (the vector, in decimal), nmi, iret,
-  lcall, lret, task. All other numbers but the first two are hexadecimal.
+  lcall, lret, task; world:guest and world:host are the Switcher's changes of address space, in ring 0. All other
+  numbers but the first two are hexadecimal.
 
 Examples:
   ringside                                           the built-in Guest

@@ -2,6 +2,7 @@
 //!
 //! A line is `insns vtime from>to cause cs:eip image!symbol+offset`. The place is the one on the less privileged side
 //! of the transfer, where it was left or is entered: it is what one wants to know, and the other side is a gate.
+//! A world switch is seen from outside as what it is: the Switcher, in ring 0, loads CR3 with another address space.
 
 mod cause;
 mod symbols;
@@ -11,6 +12,7 @@ pub use symbols::Symbols;
 use crate::options::MachineOptions;
 use cpu::event::{Cause, Event, EventSink, Stamp};
 use machine::Machine;
+use std::fmt::Display;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,11 +22,11 @@ const HYPERCALL: u8 = 0x1F;
 /// Counts of events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Entries from a Guest into the Switcher and from there into a Guest.
+    /// Changes of address space by the Switcher, into a Guest's world and out of it.
     pub world_switches: u64,
     /// Hypercalls.
     pub hypercalls: u64,
-    /// Changes of CPL, world switches included.
+    /// Changes of CPL.
     pub ring_changes: u64,
     /// Loads of CR3.
     pub cr3_loads: u64,
@@ -37,6 +39,8 @@ pub struct Listener(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     counts: Counts,
+    /// The Switcher's last change of address space led to a Guest.
+    in_guest_world: bool,
     /// Present if lines are wanted.
     symbols: Option<Symbols>,
     lines: Vec<u8>,
@@ -81,34 +85,36 @@ impl EventSink for Listener {
 
 impl State {
     fn event(&mut self, at: Stamp, event: Event) {
-        let (cause, from_cpl, to_cpl, from, to, eax) = match event {
-            Event::Cr3 { .. } => {
+        match event {
+            Event::Cr3 { old, new, place } => {
                 self.counts.cr3_loads += 1;
-                return;
+                if old != new && symbols::is_switcher(place.1) {
+                    self.counts.world_switches += 1;
+                    self.in_guest_world = !self.in_guest_world;
+                    let world = if self.in_guest_world { "world:guest" } else { "world:host" };
+                    self.line(at, (0, 0), world, 0, place);
+                }
             }
-            Event::Transfer { cause, from_cpl, to_cpl, from, to, eax } => {
-                (cause, from_cpl, to_cpl, from, to, eax)
+            Event::Transfer { cause, from_cpl, to_cpl, from, to, eax } if from_cpl != to_cpl => {
+                let is_hypercall = cause == Cause::SoftwareInterrupt(HYPERCALL);
+                self.counts.ring_changes += 1;
+                self.counts.hypercalls += u64::from(is_hypercall);
+                let place = if from_cpl > to_cpl { from } else { to };
+                let name = cause::Name { cause, eax, cr2: at.cr2 };
+                self.line(at, (from_cpl, to_cpl), name, from_cpl.max(to_cpl), place);
             }
-        };
-        if from_cpl == to_cpl {
-            return;
+            Event::Transfer { .. } => {}
         }
-        let (outer, inner, cpl) = if from_cpl > to_cpl { (from, to, from_cpl) } else { (to, from, to_cpl) };
-        self.counts.ring_changes += 1;
-        self.counts.world_switches += u64::from(symbols::is_switcher(inner.1));
-        let is_hypercall = cause == Cause::SoftwareInterrupt(HYPERCALL);
-        self.counts.hypercalls += u64::from(is_hypercall);
-        if let Some(symbols) = &self.symbols {
-            let cause = cause::Name { cause, eax, cr2: at.cr2 };
-            let place = symbols.name(cpl, outer.1);
-            let Stamp { insns, vtime, .. } = at;
-            // Writing to memory does not fail.
-            let _ = writeln!(
-                self.lines,
-                "{insns} {vtime} {from_cpl}>{to_cpl} {cause} {:04x}:{:08x} {place}",
-                outer.0, outer.1
-            );
-        }
+    }
+
+    /// A line for something that happened at `place`, where code runs at `cpl`.
+    fn line(&mut self, at: Stamp, rings: (u8, u8), cause: impl Display, cpl: u8, place: (u16, u32)) {
+        let Some(symbols) = &self.symbols else { return };
+        let Stamp { insns, vtime, .. } = at;
+        let ((from, to), (cs, eip)) = (rings, place);
+        let name = symbols.name(cpl, eip);
+        // Writing to memory does not fail.
+        let _ = writeln!(self.lines, "{insns} {vtime} {from}>{to} {cause} {cs:04x}:{eip:08x} {name}");
     }
 }
 
@@ -117,21 +123,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hypercall_and_the_way_back() {
+    fn into_the_guest_and_back() {
         let mut state = State { symbols: Some(Symbols::default()), ..State::default() };
         let at = Stamp { insns: 1204332, vtime: 1390021, cr3: 0, cr2: 0x1000 };
         let guest = (0x61, 0xC100_2F31);
         let switcher = (0x50, 0xFFC0_0010);
         let transfer =
             |cause, from_cpl, to_cpl, from, to| Event::Transfer { cause, from_cpl, to_cpl, from, to, eax: 4 };
+        let load = |old, new, place| Event::Cr3 { old, new, place };
+        state.event(at, load(0, 0x1000, (8, 0x10_0000)));
+        state.event(at, load(0x1000, 0x2000, switcher));
+        state.event(at, transfer(Cause::Iret, 0, 1, switcher, guest));
         state.event(at, transfer(Cause::SoftwareInterrupt(0x1F), 1, 0, guest, switcher));
         state.event(at, transfer(Cause::Iret, 0, 0, switcher, switcher));
-        state.event(at, transfer(Cause::Iret, 0, 1, switcher, guest));
-        state.event(at, Event::Cr3 { old: 0, new: 0x1000 });
-        let expected = "1204332 1390021 1>0 int1f:NEW_PGTABLE 0061:c1002f31 guest!?+0\n\
-                        1204332 1390021 0>1 iret 0061:c1002f31 guest!?+0\n";
+        state.event(at, load(0x2000, 0x1000, switcher));
+        let expected = "1204332 1390021 0>0 world:guest 0050:ffc00010 switcher!?+0\n\
+                        1204332 1390021 0>1 iret 0061:c1002f31 guest!?+0\n\
+                        1204332 1390021 1>0 int1f:NEW_PGTABLE 0061:c1002f31 guest!?+0\n\
+                        1204332 1390021 0>0 world:host 0050:ffc00010 switcher!?+0\n";
         assert_eq!(String::from_utf8(state.lines).unwrap(), expected);
-        let counts = Counts { world_switches: 2, hypercalls: 1, ring_changes: 2, cr3_loads: 1 };
+        let counts = Counts { world_switches: 2, hypercalls: 1, ring_changes: 2, cr3_loads: 3 };
         assert_eq!(state.counts, counts);
     }
 }
