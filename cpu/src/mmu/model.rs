@@ -58,6 +58,11 @@ impl Mode {
         if self.pae { 21 } else { 22 }
     }
 
+    /// PS in a directory entry means something.
+    fn large_pages(self) -> bool {
+        self.pae || self.pse
+    }
+
     /// An entry's reserved bits: none of them in the 32-bit format, but for large pages.
     fn reserved(self, large: bool) -> u64 {
         let high = if self.nxe { 0x7FFF_FFF0_0000_0000 } else { 0xFFFF_FFF0_0000_0000 };
@@ -80,7 +85,7 @@ impl Mode {
         code |= if t.access == Access::Fetch && self.pae && self.nxe { pf_error::FETCH } else { 0 };
 
         let pde = tables.directory[region];
-        let large = pde & PS != 0 && (self.pae || self.pse);
+        let large = pde & PS != 0 && self.large_pages();
         let pte = tables.pages[region * PAGES as usize + page];
         if pde & P == 0 {
             return Err(code);
@@ -158,14 +163,13 @@ impl Mode {
 /// An entry from random bits: mostly present, seldom with a reserved bit, naming `address`.
 fn entry(mode: Mode, random: u64, address: u64, large: bool) -> u64 {
     let flags = random & (RW | US | A | D) | if random >> 16 & 7 != 0 { P } else { 0 };
-    let large = if large { PS } else { 0 };
+    // Bit 13 is an address bit unless the entry maps a large page.
     let reserved = match random >> 20 & 15 {
-        0 => 1 << 13,
+        0 if large && mode.large_pages() => 1 << 13,
         1 if mode.pae => 1 << 40,
         _ => 0,
     };
-    // Bit 13 is an address bit in the entry of a small page.
-    let reserved = if large == 0 && reserved == 1 << 13 { 0 } else { reserved };
+    let large = if large { PS } else { 0 };
     let nx = if mode.pae && random >> 24 & 3 == 0 { NX } else { 0 };
     flags | large | reserved | nx | address
 }
@@ -175,7 +179,7 @@ fn tables(mode: Mode, random: &[u64]) -> Tables {
     let directory = (0..REGIONS).map(|n| {
         let r = random[n as usize];
         // Without CR4.PSE a set PS bit means nothing, so the entry names a table all the same.
-        let address = if large(r) && (mode.pae || mode.pse) { 0 } else { TABLES + 0x1000 * n };
+        let address = if large(r) && mode.large_pages() { 0 } else { TABLES + 0x1000 * n };
         entry(mode, r, address, large(r))
     });
     let pages = (0..REGIONS * PAGES).map(|n| {
