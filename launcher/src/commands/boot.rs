@@ -65,12 +65,18 @@ impl BootArgs {
             (None, None) => return Err(Error::Usage("no image given (try `ringside help boot`)".into())),
         };
         let ram = self.mem.saturating_mul(1 << 20);
-        Ok(Plan { name: path.display().to_string(), ram, image })
+        let files =
+            std::iter::once(path.clone()).chain(self.initrds().into_iter().map(|i| split(&i).0.into()));
+        Ok(Plan { name: path.display().to_string(), ram, image, files: files.collect() })
+    }
+
+    fn initrds(&self) -> Vec<String> {
+        self.initrd.as_deref().map(comma_list).unwrap_or_default()
     }
 
     fn kernel(&self, path: &Path) -> Result<Image, Error> {
         let kernel = files::read(path)?;
-        let initrds = self.initrd.as_deref().map(comma_list).unwrap_or_default();
+        let initrds = self.initrds();
         let command_line = self.append.clone();
         if linux::is_linux(&kernel) {
             let initrd = match initrds.as_slice() {
@@ -89,9 +95,14 @@ impl BootArgs {
     }
 }
 
-/// `FILE` or `FILE ARGS`. The kernel sees a fixed name instead of the path, so that a run does not depend on it.
+/// `FILE` or `FILE ARGS`.
+fn split(item: &str) -> (&str, &str) {
+    item.split_once(' ').unwrap_or((item, ""))
+}
+
+/// A module. The kernel sees a fixed name instead of the path, so that a run does not depend on it.
 fn module(item: &str) -> Result<BootModule, Error> {
-    let (file, arguments) = item.split_once(' ').unwrap_or((item, ""));
+    let (file, arguments) = split(item);
     let data = files::read(Path::new(file))?.into();
     Ok(BootModule { data, string: format!("module {arguments}").trim_end().to_owned() })
 }

@@ -110,7 +110,11 @@ impl RunArgs {
         let files: u64 = modules.iter().map(|m| (m.data.len() as u64).div_ceil(1 << 20)).sum();
         let ram = (guests * self.mem + HOST_SHARE + files) << 20;
         let command_line = format!("guest-mem={}", self.mem);
-        Ok(Plan { name, ram, image: Image::Multiboot { kernel, command_line, modules } })
+        let initrds = self.initrd.as_deref().map(comma_list).unwrap_or_default();
+        let files =
+            self.guest.iter().chain(&self.host).cloned().chain(initrds.into_iter().map(PathBuf::from));
+        let image = Image::Multiboot { kernel, command_line, modules };
+        Ok(Plan { name, ram, image, files: files.collect() })
     }
 
     fn host_image(&self) -> Result<(String, Bytes), Error> {

@@ -3,6 +3,7 @@
 //! The machine runs in slices on the main thread. Between two slices its outputs are passed on and the outside is
 //! looked at. Where slices end has no influence on the guest.
 
+mod apart;
 mod limits;
 mod outputs;
 mod pace;
@@ -16,6 +17,7 @@ use crate::image::Image;
 use crate::options::MachineOptions;
 use crate::report;
 use crate::trace::{Listener, Symbols};
+use apart::keep_apart;
 use limits::Limits;
 use machine::inputs::{Input, Stamp};
 use machine::outputs::OutputPort;
@@ -23,6 +25,7 @@ use machine::{Config, Machine, MachineExit};
 use outputs::Outputs;
 use pace::Pace;
 use script::Script;
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// What to boot in what machine.
@@ -34,6 +37,8 @@ pub struct Plan {
     pub ram: u64,
     /// The image.
     pub image: Image,
+    /// The files it came from.
+    pub files: Vec<PathBuf>,
 }
 
 /// Boot `plan` and run it to its end.
@@ -49,6 +54,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
         plan.image.load(machine).map_err(|source| Error::Boot { name: plan.name.clone(), source })
     };
     load(&mut machine)?;
+    keep_apart(&plan.files, options)?;
     let mut outputs = Outputs::open(options)?;
     let listener = Listener::attach(&mut machine, options, || Symbols::of(&plan.image));
 

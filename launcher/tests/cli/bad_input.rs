@@ -127,3 +127,15 @@ fn a_run_that_is_refused_leaves_files_alone() {
         assert_eq!(folder.read("precious"), "precious", "{option}");
     }
 }
+
+#[test]
+fn outputs_do_not_overwrite_inputs_or_each_other() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(LOOP);
+    let (module, new) = (folder.file("module", "module"), folder.path("new"));
+    let initrd = format!("{module} arguments");
+    ringside(["boot", &kernel, "--trace", &kernel]).assert_refused("--trace");
+    ringside(["boot", &kernel, "--initrd", &initrd, "--screen", &module]).assert_refused("is read");
+    ringside(["boot", &kernel, "--post", &new, "--trace", &new]).assert_refused("is written");
+    assert_eq!(folder.read("module"), "module");
+}

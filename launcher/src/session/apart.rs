@@ -1,0 +1,40 @@
+//! No output may go where an input comes from, or where another output goes.
+
+use crate::error::Error;
+use crate::options::MachineOptions;
+use std::path::{Path, PathBuf};
+
+/// Check it for `files`, which the image came from, and all files in `options`.
+pub fn keep_apart(files: &[PathBuf], options: &MachineOptions) -> Result<(), Error> {
+    let inputs = files.iter().chain(&options.input).chain(&options.script);
+    let mut taken: Vec<(PathBuf, &str)> =
+        inputs.filter_map(|path| Some((identity(path)?, "is read"))).collect();
+    let outputs = [
+        ("--console", &options.console),
+        ("--host-log", &options.host_log),
+        ("--debugcon", &options.debugcon),
+        ("--post", &options.post),
+        ("--screen", &options.screen),
+        ("--trace", &options.trace),
+    ];
+    for (option, path) in outputs {
+        let Some(identity) = path.as_deref().and_then(identity) else { continue };
+        if let Some((path, how)) = taken.iter().find(|(path, _)| *path == identity) {
+            return Err(Error::Usage(format!("{option}: {} {how} in this run", path.display())));
+        }
+        taken.push((identity, "is written"));
+    }
+    Ok(())
+}
+
+/// What makes two paths the same file. Devices and pipes can be shared, and so can the standard streams.
+fn identity(path: &Path) -> Option<PathBuf> {
+    if path == Path::new("-") {
+        return None;
+    }
+    match path.canonicalize() {
+        Ok(path) => path.is_file().then_some(path),
+        // It does not exist yet.
+        Err(_) => Some(std::path::absolute(path).unwrap_or_else(|_| path.into())),
+    }
+}
