@@ -41,7 +41,8 @@ impl Console {
     /// Put typed bytes into the buffers the driver offered. True if it wants an interrupt.
     pub fn receive(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
         let mut interrupt = false;
-        while let Some(chain) = self.input.pop(ram)? {
+        while platform.console_ready() {
+            let Some(chain) = self.input.pop(ram)? else { break };
             let mut written = 0;
             for buffer in chain.buffers() {
                 let mut at = 0;
@@ -51,10 +52,6 @@ impl Console {
                     at += 1;
                 }
                 written += at;
-            }
-            if written == 0 {
-                self.input.unpop();
-                break;
             }
             if !broken("console-input-dropped") {
                 interrupt |= self.input.push(ram, &chain, written)?;

@@ -98,11 +98,6 @@ impl VirtQueue {
         Ok(chain)
     }
 
-    /// Undo the last [`Self::pop`].
-    pub fn unpop(&mut self) {
-        self.seen = self.seen.wrapping_sub(1);
-    }
-
     /// Copy the chain at `head`; `None` if it loops, leaves the table, or points outside RAM.
     fn gather(&self, ram: &GuestRam, head: u16) -> Outcome<Option<Chain>> {
         let mut chain = Chain { head, buffers: [Buffer::default(); SIZE as usize], len: 0 };

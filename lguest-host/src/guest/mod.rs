@@ -32,6 +32,8 @@ pub trait Platform {
     fn tsc_khz(&self) -> u32;
     /// Bytes for the Guest's console.
     fn console_write(&mut self, bytes: &[u8]);
+    /// Whether [`Self::console_read`] has a byte: asked at every exit.
+    fn console_ready(&self) -> bool;
     /// The next byte typed at the Guest's console.
     fn console_read(&mut self) -> Option<u8>;
 }

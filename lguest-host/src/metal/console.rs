@@ -34,10 +34,15 @@ impl Port {
         outb(self.0, byte);
     }
 
-    /// A byte that arrived.
-    pub fn receive(self) -> Option<u8> {
+    /// Whether a byte arrived.
+    pub fn has_byte(self) -> bool {
         let status = inb(self.0 + 5);
-        (status != 0xFF && status & 1 != 0).then(|| inb(self.0))
+        status != 0xFF && status & 1 != 0
+    }
+
+    /// The byte that arrived.
+    pub fn receive(self) -> Option<u8> {
+        self.has_byte().then(|| inb(self.0))
     }
 }
 

@@ -75,6 +75,9 @@ impl Platform for Machine {
             }
         }
     }
+    fn console_ready(&self) -> bool {
+        self.has_console && COM1.has_byte()
+    }
     fn console_read(&mut self) -> Option<u8> {
         if self.has_console { COM1.receive() } else { None }
     }
