@@ -20,12 +20,11 @@ fn judge(attack: &Attack, report: &Report) -> Result<(), String> {
     let says = |text: &str| report.console.lines().any(|line| line == text);
     let tried = says(&format!("attack {}", attack.name));
     let survived = says(&format!("survived {}", attack.name));
+    let killed = |log: &str| !survived && report.host_log.contains(log) && report.end == End::Status(KILLED);
     let as_expected = tried == attack.is_announced()
         && match attack.outcome {
-            Outcome::Killed(categories) => {
-                let named = categories.iter().any(|c| report.host_log.contains(c));
-                !survived && named && report.end == End::Status(KILLED)
-            }
+            Outcome::Killed(category) => killed(&format!("killed: {category}:")),
+            Outcome::Crashed(words) => killed(words),
             Outcome::Survived => survived && report.end == End::PowerOff,
             Outcome::Endless => !survived && report.end == End::Limit,
         };

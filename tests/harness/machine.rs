@@ -37,7 +37,7 @@ pub fn run(boot: &Boot) -> Report {
     let mut machine = prepare(boot);
     let limit = match boot.limit {
         Limit::Generous => 3_000_000_000,
-        Limit::Short => 300_000_000,
+        Limit::Short => 150_000_000,
     };
     let end = match machine.run(Until { insns: limit, vtime: 10 * limit }) {
         MachineExit::PowerOff => End::PowerOff,

@@ -3,7 +3,7 @@
 use crate::Verdict;
 use crate::target::{NOWHERE, OUTSIDE, SCRATCH, expect, probe, ring3_space};
 use core::arch::asm;
-use guest_kit::hypercall::{flush_async, flush_tlb, set_pgd, set_pte};
+use guest_kit::hypercall::{flush_async, flush_tlb, new_pgtable, set_pgd, set_pte};
 use guest_kit::lguest_data::DATA;
 use guest_kit::memory::{allocate_frame, frame_with, peek, poke};
 use guest_kit::paging::{AddressSpace, flags, phys_to_virt, virt_to_phys};
@@ -29,6 +29,7 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
         set_pte(0, NOWHERE, allocate_frame() | READY | flags::USER);
         Ok(())
     }),
+    ("pgtable-zero", pgtable_zero),
     ("set-pgd-no-root", || {
         (0..1024).for_each(|index| set_pgd(0, index));
         Ok(())
@@ -90,6 +91,17 @@ fn tell_page(entry: u32) -> Verdict {
     AddressSpace::kernel().map(SCRATCH + 0x1000, allocate_frame(), flags::KERNEL_DATA);
     touch(SCRATCH + 0x1000)?;
     tell(SCRATCH, entry)
+}
+
+/// Guest-physical 0 is as good a place for a page directory as any: no root that was never used may claim it.
+fn pgtable_zero() -> Verdict {
+    let from = phys_to_virt(AddressSpace::kernel().cr3());
+    for at in (0..4096).step_by(4) {
+        poke(phys_to_virt(at), peek(from + at));
+    }
+    new_pgtable(0);
+    new_pgtable(AddressSpace::kernel().cr3());
+    Ok(())
 }
 
 /// A swap entry may have any bits but P.
