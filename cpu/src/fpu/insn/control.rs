@@ -81,7 +81,7 @@ fn obsolete(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
 
 /// WAIT. It obeys CR0.TS only together with CR0.MP, and never CR0.EM.
 fn wait(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
-    if cpu.regs.cr0 & (cr0::MP | cr0::TS) == cr0::MP | cr0::TS {
+    if cpu.regs.cr0 & cr0::MP != 0 && cpu.task_switched() {
         return Err(Fault::NM);
     }
     if cpu.fpu.error_pending() { Err(Fault::MF) } else { Ok(()) }

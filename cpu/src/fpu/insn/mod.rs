@@ -33,7 +33,7 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
 /// # Errors
 /// #NM if there is no x87 to see, or its state must be switched in first.
 fn available(cpu: &Cpu) -> Result<(), Fault> {
-    if cpu.regs.cr0 & (cr0::EM | cr0::TS) != 0 { Err(Fault::NM) } else { Ok(()) }
+    if cpu.regs.cr0 & cr0::EM != 0 || cpu.task_switched() { Err(Fault::NM) } else { Ok(()) }
 }
 
 /// Whether an instruction that waits for exceptions may execute.
