@@ -117,7 +117,8 @@ impl Shadow {
 
     /// The root that mirrors `gpgdir`, among those in use.
     fn find(&self, gpgdir: u32) -> Option<usize> {
-        self.roots.iter().position(|r| r.table != 0 && r.gpgdir == gpgdir && !self.linear)
+        let in_use = |r: &Root| r.table != 0 || broken("unused-root-matches");
+        self.roots.iter().position(|r| in_use(r) && r.gpgdir == gpgdir && !self.linear)
     }
 
     /// NEW_PGTABLE (4.6): mirror another top-level table. True if the root was brand new, so the stack must be pinned.
