@@ -10,12 +10,6 @@ const DEFAULT: i64 = 1_735_689_600;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rtc(pub i64);
 
-impl Default for Rtc {
-    fn default() -> Self {
-        Rtc(DEFAULT)
-    }
-}
-
 impl FromStr for Rtc {
     type Err = &'static str;
 
