@@ -7,6 +7,7 @@
 mod alu;
 mod bcd;
 mod bit;
+mod bulk;
 mod exchange;
 mod flag;
 mod flow;

@@ -42,6 +42,8 @@ impl Cpu {
                     self.attention = true;
                     continue;
                 }
+                // Without breakpoints RF hides nothing; it ends with the next instruction.
+                self.regs.flags.put(flags::RF, false);
             }
             if let Err(fault) = self.run_block() {
                 self.raise(fault);
@@ -81,7 +83,7 @@ impl Cpu {
 
     /// Whether the next instruction must be executed alone, with the checks of [`Self::step_carefully`].
     fn needs_care(&self) -> bool {
-        self.regs.flags.has(flags::TF | flags::RF) || self.regs.dr7 & 0xFF != 0 || self.in_shadow()
+        self.regs.flags.has(flags::TF) || self.regs.dr7 & 0xFF != 0 || self.in_shadow()
     }
 
     /// Maskable interrupts are held off: the instruction before was STI or loaded SS.

@@ -2,11 +2,13 @@
 //!
 //! A repeated instruction completes iteration by iteration: a fault leaves the finished ones done, and EIP on the
 //! instruction. Each iteration counts as one retired instruction; the loop stops at `stop_at` with EIP still on the
-//! instruction, so an event is taken between two iterations at its exact count.
+//! instruction and RF set (SDM vol. 3, 17.3.1.1), so an event is taken between two iterations at its exact count.
 
+use super::bulk::{self, Bulk};
 use crate::Cpu;
 use crate::decode::{Handler, Op, Prefix};
 use crate::fault::Fault;
+use crate::flags::RF;
 use crate::regs::gpr::{EAX, ECX, EDI, ESI};
 use crate::seg::SegReg;
 use crate::word::Word;
@@ -85,12 +87,12 @@ fn scas<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<bool, Fault> {
     Ok(goes_on(cpu, op))
 }
 
-/// Run `step` as often as the prefix says, within `stop_at`.
+/// Run `step`, or `bulk` where it can, as often as the prefix says, within `stop_at`.
 ///
 /// The run loop gave the rest of the block room for one count an instruction: after more than one iteration, or with
 /// EIP still here, it must look around before it goes on.
 #[inline(always)]
-fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
+fn repeat(cpu: &mut Cpu, op: &Op, step: Step, bulk: Bulk) -> Result<(), Fault> {
     if !op.has(Prefix::REP | Prefix::REPNE) {
         return step(cpu, op).map(drop);
     }
@@ -102,8 +104,13 @@ fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
     }
     let first = cpu.insns;
     loop {
-        let more = step(cpu, op)?;
-        left -= 1;
+        let room = u32::try_from(cpu.stop_at - cpu.insns).unwrap_or(u32::MAX);
+        let (done, more) = match bulk(cpu, op, left.min(room)) {
+            0 => (1, step(cpu, op)?),
+            done => (done, true),
+        };
+        left -= done;
+        cpu.insns += done as u64 - 1;
         let ecx = &mut cpu.regs.gpr[ECX];
         *ecx = *ecx & !mask | left;
         if left == 0 || !more {
@@ -112,6 +119,7 @@ fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
         }
         if cpu.insns + 1 >= cpu.stop_at || cpu.attention {
             cpu.next_eip = cpu.regs.eip;
+            cpu.regs.flags.put(RF, true);
             cpu.attention = true;
             return Ok(());
         }
@@ -120,19 +128,19 @@ fn repeat(cpu: &mut Cpu, op: &Op, step: Step) -> Result<(), Fault> {
 }
 
 macro_rules! repeated {
-    ($($name:ident = $step:ident;)*) => {$(
+    ($($name:ident = $step:ident, $bulk:path;)*) => {$(
         fn $name<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
-            repeat(cpu, op, $step::<W>)
+            repeat(cpu, op, $step::<W>, $bulk)
         }
     )*};
 }
 
 repeated! {
-    rep_movs = movs;
-    rep_stos = stos;
-    rep_lods = lods;
-    rep_cmps = cmps;
-    rep_scas = scas;
+    rep_movs = movs, bulk::movs::<W>;
+    rep_stos = stos, bulk::stos::<W>;
+    rep_lods = lods, bulk::none;
+    rep_cmps = cmps, bulk::none;
+    rep_scas = scas, bulk::none;
 }
 
 pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
@@ -160,6 +168,7 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
 #[cfg(test)]
 mod tests {
     use crate::Exit;
+    use crate::flags::RF;
     use crate::regs::gpr::{EAX, ECX};
     use crate::testing::{CODE, flat};
 
@@ -178,5 +187,16 @@ mod tests {
             assert_eq!(cpu.regs.eip - CODE, eip, "limit {limit}");
             assert_eq!(cpu.regs.gpr[EAX], (limit == 7) as u32, "limit {limit}");
         }
+    }
+    /// The breakpoint is met before the first iteration; resumed with RF set, the instruction runs to its end.
+    #[test]
+    fn a_code_breakpoint_on_a_repeated_instruction_hits_once() {
+        let mut cpu = flat(&[0xF3, 0xAA, 0xF4]);
+        cpu.regs.gpr[ECX] = 5;
+        cpu.regs.dr[0] = CODE;
+        cpu.regs.dr7 |= 1;
+        cpu.regs.flags.put(RF, true);
+        assert_eq!(cpu.run(100), Exit::Halted);
+        assert_eq!((cpu.insns(), cpu.regs.gpr[ECX], cpu.regs.flags.has(RF)), (6, 0, false));
     }
 }

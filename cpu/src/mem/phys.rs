@@ -119,6 +119,23 @@ impl PhysMem {
         value.write_le(&mut self.ram, offset as usize);
     }
 
+    /// Write `value` `count` times from an offset on; as [`Self::write_at`].
+    pub(crate) fn fill_at<W: Word>(&mut self, offset: u32, value: W, count: u32) {
+        let start = offset as usize;
+        let Some(bytes) = self.ram.get_mut(start..start + (count * W::BYTES) as usize) else { return };
+        for element in bytes.chunks_exact_mut(W::BYTES as usize) {
+            value.write_le(element, 0);
+        }
+    }
+
+    /// Copy `len` bytes; both ends as in [`Self::read_at`] and [`Self::write_at`].
+    pub(crate) fn copy_at(&mut self, from: u32, to: u32, len: u32) {
+        let (from, to, len) = (from as usize, to as usize, len as usize);
+        if from.max(to) + len <= self.ram.len() {
+            self.ram.copy_within(from..from + len, to);
+        }
+    }
+
     /// Write to RAM from anywhere: marks the page dirty and reports writes to code. `offset..+size` is in one page.
     pub fn write_ram<W: Word>(&mut self, offset: u32, value: W) {
         self.touch(offset, W::BYTES);

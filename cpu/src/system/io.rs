@@ -124,6 +124,7 @@ fn repeat<W: Word>(
     let ecx = &mut cpu.regs.gpr[ECX];
     *ecx = *ecx & !mask(op) | (left - 1);
     if left > 1 {
+        cpu.regs.flags.put(flags::RF, true);
         cpu.next_eip = cpu.regs.eip;
     }
     Ok(())
