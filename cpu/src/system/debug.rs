@@ -92,3 +92,24 @@ impl Cpu {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Exit;
+    use crate::testing::{CODE, handler, in_ring, stack};
+
+    /// mov [0x9000], eax with DR0 there: a trap after the instruction. With a code breakpoint: a fault before it.
+    #[test]
+    fn data_breakpoints_trap_and_code_breakpoints_fault() {
+        let code = [0xA3, 0x00, 0x90, 0x00, 0x00];
+        for (address, dr7, eip) in [(0x9003, 0x1_0001, CODE + 5), (CODE, 1, CODE)] {
+            let mut cpu = in_ring(0, &code);
+            cpu.regs.dr[0] = address;
+            cpu.regs.dr7 |= dr7;
+            cpu.state_changed();
+            assert_eq!(cpu.run(10), Exit::Halted);
+            assert_eq!((cpu.regs.eip, cpu.regs.dr6 & 0xF), (handler(1) + 1, 1));
+            assert_eq!(stack::<1>(&mut cpu), [eip]);
+        }
+    }
+}

@@ -262,3 +262,34 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Exit;
+    use crate::testing::{CODE, FREE, GDT, STACK, code_of, data_of, handler, in_ring, set_gate, stack};
+
+    /// call FREE:0 in ring 3, a call gate to ring 0 with two parameters.
+    #[test]
+    fn a_call_gate_switches_the_stack_and_copies_its_parameters() {
+        let mut code = vec![0x9A, 0, 0, 0, 0];
+        code.extend((FREE | 3).to_le_bytes());
+        let mut cpu = in_ring(3, &code);
+        set_gate(&mut cpu, GDT + FREE as u32, 0xEC, code_of(0), handler(0), 2);
+        for value in [0x1111u32, 0x2222] {
+            cpu.push(value).expect("the stack is flat");
+        }
+        assert_eq!(cpu.run(1), Exit::Limit);
+        assert_eq!((cpu.regs.cpl, cpu.regs.eip), (0, handler(0)));
+        let frame = [CODE + 7, code_of(3) as u32, 0x2222, 0x1111, STACK - 8, data_of(3) as u32];
+        assert_eq!(stack(&mut cpu), frame);
+    }
+
+    #[test]
+    fn a_direct_jump_stays_in_its_ring() {
+        let mut code = vec![0xEA, 0, 0, 0, 0];
+        code.extend((code_of(0) | 3).to_le_bytes());
+        let mut cpu = in_ring(3, &code);
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!((cpu.regs.eip, stack::<1>(&mut cpu)), (handler(13) + 1, [code_of(0) as u32]));
+    }
+}

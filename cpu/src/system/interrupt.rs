@@ -243,3 +243,51 @@ impl Cpu {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+    use crate::testing::{CODE, IDT, STACK, STACK0, code_of, data_of, handler, in_ring, set_gate, stack};
+
+    /// int 0x30 in ring 3 through a gate of DPL 3: ring-0 stack, whole frame, IF by the gate's kind.
+    #[test]
+    fn an_inner_interrupt_saves_the_outer_stack_and_clears_if_only_through_an_interrupt_gate() {
+        for (kind, interrupts) in [(0xEE, false), (0xEF, true)] {
+            let mut cpu = in_ring(3, &[0xCD, 0x30]);
+            set_gate(&mut cpu, IDT + 8 * 0x30, kind, code_of(0), handler(0x30), 0);
+            cpu.regs.flags.set(flags::IF);
+            assert_eq!(cpu.run(1), Exit::Limit);
+            assert_eq!((cpu.regs.cpl, cpu.regs.eip), (0, handler(0x30)));
+            assert_eq!(cpu.regs.gpr[ESP], STACK0 - 20);
+            let [eip, cs, eflags, esp, ss] = stack(&mut cpu);
+            assert_eq!((eip, cs, esp, ss), (CODE + 2, code_of(3) as u32, STACK, data_of(3) as u32));
+            assert_eq!(eflags, flags::IF | 2);
+            assert_eq!(cpu.regs.flags.has(flags::IF), interrupts);
+        }
+    }
+
+    #[test]
+    fn a_gate_of_dpl_0_is_closed_to_programs_but_open_to_exceptions() {
+        let mut cpu = in_ring(3, &[0xCD, 0x30]);
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!(cpu.regs.eip, handler(13) + 1);
+        assert_eq!(stack::<2>(&mut cpu), [0x30 * 8 + 2, CODE]);
+        let mut cpu = in_ring(3, &[0x0F, 0x0B]);
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!(cpu.regs.eip, handler(6) + 1);
+    }
+
+    #[test]
+    fn a_missing_gate_is_a_double_fault_and_no_idt_at_all_a_shutdown() {
+        let mut cpu = in_ring(3, &[0x0F, 0x0B]);
+        for n in [6, 13] {
+            cpu.phys_write::<u64>((IDT + 8 * n) as u64, 0);
+        }
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!((cpu.regs.eip, stack::<1>(&mut cpu)), (handler(8) + 1, [0]));
+        let mut cpu = in_ring(3, &[0x0F, 0x0B]);
+        cpu.regs.idtr.limit = 0;
+        assert_eq!(cpu.run(10), Exit::Shutdown);
+    }
+}

@@ -161,3 +161,32 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::Exit;
+    use crate::seg::Segment;
+    use crate::testing::{TSS, TSS_SELECTOR, handler, in_ring};
+
+    /// in al, 0x42 in ring 3 with a bitmap whose only clear bit is that port's.
+    #[test]
+    fn the_bitmap_decides_where_iopl_does_not() {
+        for (port, last, allowed) in [(0x42u8, 0x20, true), (0x41, 0x20, false), (0x42, 0x08, false)] {
+            let mut cpu = in_ring(3, &[0xE4, port]);
+            cpu.regs.tr = Segment::new(TSS_SELECTOR, TSS, 104 + last, 0x8B00);
+            cpu.phys_write((TSS + 102) as u64, 104u16);
+            for n in 0..0x22 {
+                cpu.phys_write((TSS + 104 + n) as u64, if n == 8 { !4u8 } else { 0xFF });
+            }
+            assert_eq!(cpu.run(1), Exit::Limit);
+            assert_eq!(cpu.regs.cpl == 3, allowed, "port {port:#x}, limit {last:#x}");
+        }
+    }
+
+    #[test]
+    fn a_count_of_zero_still_needs_the_port() {
+        let mut cpu = in_ring(3, &[0xF3, 0x6C]);
+        assert_eq!(cpu.run(1), Exit::Limit);
+        assert_eq!(cpu.regs.eip, handler(13) + 1);
+    }
+}

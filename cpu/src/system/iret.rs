@@ -179,3 +179,50 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+    use crate::testing::{CODE, code_of, data_of, in_ring};
+
+    /// iretd from ring 0 to ring 3 with a frame on the stack.
+    fn to_ring_3(eflags: u32) -> Cpu {
+        let mut cpu = in_ring(0, &[0xCF]);
+        for value in [data_of(3) as u32, 0x6000, eflags, code_of(3) as u32, CODE + 1] {
+            cpu.push(value).expect("the stack is flat");
+        }
+        assert_eq!(cpu.run(1), Exit::Limit);
+        cpu
+    }
+
+    #[test]
+    fn a_return_outwards_takes_the_inner_data_segments_away() {
+        let cpu = to_ring_3(flags::IF);
+        assert_eq!((cpu.regs.cpl, cpu.regs.eip, cpu.regs.gpr[ESP]), (3, CODE + 1, 0x6000));
+        assert_eq!(cpu.regs.ss().selector, data_of(3));
+        for seg in [SegReg::Es, SegReg::Ds, SegReg::Fs, SegReg::Gs] {
+            assert_eq!(cpu.regs.seg[seg as usize], Segment::null(0));
+        }
+        assert!(cpu.regs.flags.has(flags::IF));
+    }
+
+    /// popfd with every bit set, then iretd with every bit set.
+    #[test]
+    fn an_outer_ring_reaches_neither_if_nor_iopl() {
+        for code in [&[0x9D][..], &[0xCF]] {
+            let mut cpu = in_ring(3, code);
+            let all = flags::ALL & !(flags::VM | flags::TF | flags::NT);
+            for value in [all, code_of(3) as u32, CODE + 1] {
+                cpu.push(value).expect("the stack is flat");
+            }
+            if code == [0x9D] {
+                cpu.drop_stack(8);
+            }
+            assert_eq!(cpu.run(1), Exit::Limit);
+            assert_eq!((cpu.regs.cpl, cpu.regs.eip), (3, CODE + 1));
+            assert!(!cpu.regs.flags.has(flags::IF | flags::IOPL | flags::VIF | flags::VIP));
+            assert!(cpu.regs.flags.cf() && cpu.regs.flags.has(flags::AC));
+        }
+    }
+}

@@ -221,3 +221,42 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{FREE, code_of, data_of, in_ring, set_descriptor};
+
+    /// What loading `selector` into `seg` at CPL `ring` gives, beside descriptors of several kinds.
+    fn load(ring: u8, seg: SegReg, selector: u16) -> Result<(), Fault> {
+        let mut cpu = in_ring(ring, &[]);
+        set_descriptor(&mut cpu, FREE, 0x13, 0, 0xFFFF);
+        set_descriptor(&mut cpu, FREE + 8, 0xF8, 0, 0xFFFF);
+        cpu.load_segment(seg, selector)
+    }
+
+    #[test]
+    fn every_check_has_its_fault() {
+        let (gp, beyond) = (Fault::gp, 0x100);
+        let (absent, execute_only) = (FREE, FREE + 8);
+        let cases = [
+            (3, SegReg::Ds, 3, Ok(())),
+            (3, SegReg::Ds, data_of(3), Ok(())),
+            (1, SegReg::Ds, data_of(3), Ok(())),
+            (3, SegReg::Ds, data_of(1), Err(gp(data_of(1) & !3))),
+            (0, SegReg::Ds, data_of(1) | 3, Err(gp(data_of(1) & !3))),
+            (0, SegReg::Ds, absent, Err(Fault::np(absent))),
+            (3, SegReg::Ds, execute_only, Err(gp(execute_only))),
+            (3, SegReg::Ds, beyond, Err(gp(beyond))),
+            (0, SegReg::Ds, 4, Err(gp(4))),
+            (0, SegReg::Ss, 0, Err(Fault::GP0)),
+            (1, SegReg::Ss, data_of(1), Ok(())),
+            (1, SegReg::Ss, data_of(3), Err(gp(data_of(3) & !3))),
+            (0, SegReg::Ss, absent, Err(Fault::ss(absent))),
+            (0, SegReg::Ss, code_of(0), Err(gp(code_of(0)))),
+        ];
+        for (ring, seg, selector, expected) in cases {
+            assert_eq!(load(ring, seg, selector), expected, "{seg:?} <- {selector:#x} at CPL {ring}");
+        }
+    }
+}

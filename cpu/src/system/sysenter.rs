@@ -60,3 +60,30 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+    use crate::testing::{CODE, execute, in_ring};
+
+    /// sysenter in ring 3, sysexit back.
+    #[test]
+    fn there_and_back() {
+        let mut cpu = in_ring(3, &[0x0F, 0x34, 0x0F, 0x35]);
+        (cpu.regs.msr.sysenter_cs, cpu.regs.msr.sysenter_esp) = (8, 0x7000);
+        cpu.regs.msr.sysenter_eip = CODE + 2;
+        (cpu.regs.gpr[ECX], cpu.regs.gpr[EDX]) = (0x6000, CODE);
+        assert_eq!(cpu.run(1), Exit::Limit);
+        assert_eq!((cpu.regs.cpl, cpu.regs.eip, cpu.regs.gpr[ESP]), (0, CODE + 2, 0x7000));
+        assert_eq!((cpu.regs.cs().selector, cpu.regs.ss().selector), (8, 16));
+        assert_eq!(cpu.run(2), Exit::Limit);
+        assert_eq!((cpu.regs.cpl, cpu.regs.eip, cpu.regs.gpr[ESP]), (3, CODE, 0x6000));
+        assert_eq!((cpu.regs.cs().selector, cpu.regs.ss().selector), (8 + 16 + 3, 8 + 24 + 3));
+    }
+
+    #[test]
+    fn a_null_selector_disables_it() {
+        assert_eq!(execute(&mut in_ring(3, &[]), &[0x0F, 0x34]), Err(Fault::GP0));
+    }
+}

@@ -315,3 +315,50 @@ impl Cpu {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+    use crate::testing::{
+        CODE, FREE, GDT, TSS, TSS_SELECTOR, code_of, data_of, handler, in_ring, set_descriptor,
+    };
+
+    /// A second 32-bit TSS under selector FREE, whose task is the HLT of handler 0.
+    fn with_second_task(code: &[u8]) -> Cpu {
+        let mut cpu = in_ring(0, code);
+        set_descriptor(&mut cpu, FREE, 0x89, SECOND, 103);
+        for (at, value) in [(32, handler(0)), (36, 2), (56, 0x6000)] {
+            cpu.phys_write((SECOND + at) as u64, value);
+        }
+        for n in 0..6 {
+            let selector = if n == SegReg::Cs as u32 { code_of(0) } else { data_of(0) };
+            cpu.phys_write((SECOND + 72 + 4 * n) as u64, selector);
+        }
+        cpu
+    }
+
+    const SECOND: u32 = 0x4800;
+
+    fn busy(cpu: &mut Cpu, selector: u16) -> bool {
+        cpu.phys_read::<u8>((GDT + selector as u32 + 5) as u64) & 2 != 0
+    }
+
+    #[test]
+    fn a_jump_leaves_the_old_task_and_a_call_nests_in_it() {
+        for (opcode, nests) in [(0xEA, false), (0x9A, true)] {
+            let mut code = vec![opcode, 0, 0, 0, 0];
+            code.extend(FREE.to_le_bytes());
+            let mut cpu = with_second_task(&code);
+            assert_eq!(cpu.run(10), Exit::Halted);
+            assert_eq!((cpu.regs.eip, cpu.regs.gpr[gpr::ESP]), (handler(0) + 1, 0x6000));
+            assert_eq!(cpu.regs.tr.selector, FREE);
+            assert!(cpu.regs.cr0 & cr0::TS != 0 && busy(&mut cpu, FREE));
+            assert_eq!(busy(&mut cpu, TSS_SELECTOR), nests);
+            assert_eq!(cpu.regs.flags.has(flags::NT), nests);
+            let link = cpu.phys_read::<u16>(SECOND as u64);
+            assert_eq!(link, if nests { TSS_SELECTOR } else { 0 });
+            assert_eq!(cpu.phys_read::<u32>((TSS + 32) as u64), CODE + 7);
+        }
+    }
+}
