@@ -8,6 +8,9 @@ use crate::virtqueue::VirtQueue;
 
 /// Bytes handed to the platform at a time.
 const CHUNK: usize = 256;
+/// Bytes of a chain the console says, at most: 64 chains that each name all of RAM 64 times would keep the Host busy for
+/// days, and every other Guest waiting (10.3).
+const LIMIT: u32 = 64 << 10;
 
 /// A console.
 pub struct Console {
@@ -22,16 +25,19 @@ impl Console {
     pub fn transmit(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
         let mut interrupt = false;
         while let Some(chain) = self.output.pop(ram)? {
+            let mut left = LIMIT;
             for buffer in chain.buffers() {
+                let len = buffer.len.min(left);
                 let mut done = 0;
-                while done < buffer.len && !buffer.writable {
+                while done < len && !buffer.writable {
                     let mut bytes = [0; CHUNK];
-                    let n = (buffer.len - done).min(CHUNK as u32);
+                    let n = (len - done).min(CHUNK as u32);
                     let chunk = &mut bytes[..n as usize];
                     ram.read_bytes(buffer.addr + done, chunk)?;
                     platform.console_write(chunk);
                     done += n;
                 }
+                left -= done;
             }
             interrupt |= self.output.push(ram, &chain, 0)?;
         }

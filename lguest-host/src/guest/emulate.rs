@@ -64,7 +64,8 @@ impl Guest {
             }
             0xE6 | 0xE7 => prefix + 2,
             0xEE | 0xEF => prefix + 1,
-            0xF4 if prefix == 0 => {
+            // Before INIT nothing could wake it.
+            0xF4 if prefix == 0 && self.shared.is_some() => {
                 self.halted = true;
                 1
             }

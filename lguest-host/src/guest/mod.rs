@@ -8,6 +8,8 @@ mod emulate;
 mod hypercall;
 mod interrupt;
 mod ring;
+#[cfg(test)]
+mod tests;
 mod trap;
 
 use crate::abi::{self, FIRST_IRQ_VECTOR, GUEST_CS, GUEST_DS, Layout, PAGE, flags};

@@ -1,7 +1,9 @@
 //! The end: the exit status on the debug port, then ACPI S5 through the PIIX4, then HLT.
 
+use super::boot::NMI_COUNT;
 use super::cpu::{halt_for_ever, inl, inw, outl, outw};
 use crate::log;
+use core::sync::atomic::Ordering;
 
 /// How the Host's run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +54,10 @@ fn pm_control() -> Option<u16> {
 
 /// Turn the machine off.
 pub fn off(end: End) -> ! {
+    let nmis = NMI_COUNT.load(Ordering::Relaxed);
+    if nmis != 0 {
+        log!("NMIs taken: {nmis}");
+    }
     match end {
         End::Clean => {}
         End::GuestDied => outl(DEBUG_EXIT, 1),

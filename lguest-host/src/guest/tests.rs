@@ -1,0 +1,241 @@
+//! A Guest without a processor: registers are set by hand, a trap is a number in the frame.
+
+use super::*;
+use crate::abi::{HYPERCALL_VECTOR, RING_FREE, data, hcall};
+use crate::bus::BUS_PAGES;
+use crate::death::Category;
+use crate::shadow::Pool;
+use std::boxed::Box;
+use std::vec;
+use std::vec::Vec;
+
+const RAM: u32 = 64 * PAGE;
+/// `struct lguest_data`.
+const DATA: u32 = 0x8000;
+const STACK: u32 = 0xA000;
+const CODE: u32 = 0xB000;
+const HANDLER: u32 = 0x0012_3400;
+/// In layout B: start and end of the no-interrupt range. In layout C the first is the IRET.
+const WINDOW: (u32, u32) = (0x4000_0010, 0x4000_0020);
+const INTERRUPT_GATE: u32 = 0x8E00;
+
+#[derive(Default)]
+struct Desk {
+    now: u64,
+    printed: Vec<u8>,
+    typed: Vec<u8>,
+}
+
+impl Platform for Desk {
+    fn now(&self) -> u64 {
+        self.now
+    }
+    fn wall_clock(&self) -> (u32, u32) {
+        (1_000_000_000, 7)
+    }
+    fn tsc_khz(&self) -> u32 {
+        1_000_000
+    }
+    fn console_write(&mut self, bytes: &[u8]) {
+        self.printed.extend_from_slice(bytes);
+    }
+    fn console_ready(&self) -> bool {
+        !self.typed.is_empty()
+    }
+    fn console_read(&mut self) -> Option<u8> {
+        (!self.typed.is_empty()).then(|| self.typed.remove(0))
+    }
+}
+
+struct Rig {
+    guest: Guest,
+    desk: Desk,
+    ram: GuestRam,
+    _memory: [Vec<u64>; 3],
+    _registers: Box<Frame>,
+}
+
+impl Rig {
+    /// A Guest in linear mode, before INIT.
+    fn new() -> Rig {
+        let words = |pages: u32| vec![0u64; pages as usize * 512];
+        let (mut frames, mut bytes, mut state) = (words(16), words(64 + BUS_PAGES), words(2));
+        let mut registers = Box::new(Frame::default());
+        // SAFETY: the rig owns all of it and uses it through these values only; the state page is aligned.
+        let (pool, ram, state_page) = unsafe {
+            let aligned = state.as_mut_ptr().cast::<u8>();
+            (
+                Pool::new(frames.as_mut_ptr().cast(), 0x10_0000, 16),
+                GuestRam::new(bytes.as_mut_ptr().cast(), RAM + BUS_PAGES * PAGE),
+                aligned.add(aligned.align_offset(PAGE as usize)).cast::<State>(),
+            )
+        };
+        let shadow = Shadow::new(pool, [0x1000, 0x2000, 0x3000, 0x4000]).unwrap();
+        let bus = Bus::new(&ram, RAM).unwrap();
+        let pages = SwitcherPages { frame: &raw mut *registers, state: state_page };
+        let guest = Guest::new(ram, pages, shadow, bus, CODE);
+        let desk = Desk::default();
+        Rig { guest, desk, ram, _memory: [frames, bytes, state], _registers: registers }
+    }
+
+    /// The same after INIT, with an interrupt gate for virtual interrupt 0.
+    fn initialised(layout_c: bool) -> Rig {
+        let mut rig = Rig::new();
+        let shift = if layout_c { 4 } else { 0 };
+        rig.ram.write(DATA + 1376, [WINDOW.0, WINDOW.1]).unwrap();
+        rig.ram.write(DATA + 1384 - shift, [0x4000_0000u32, 0x80]).unwrap();
+        rig.ram.write(DATA + data::HCALL_STATUS, [RING_FREE; 64]).unwrap();
+        rig.call(hcall::LGUEST_INIT, [DATA, 0, 0]);
+        rig.call(hcall::LOAD_IDT_ENTRY, [0x20, HANDLER & 0xFFFF, HANDLER & 0xFFFF_0000 | INTERRUPT_GATE]);
+        assert_eq!(rig.guest.death(), None);
+        rig
+    }
+
+    fn trap(&mut self, number: u32) {
+        self.guest.frame().trapnum = number;
+        self.guest.handle_trap(0);
+        self.guest.prepare(&mut self.desk);
+    }
+
+    fn call(&mut self, number: u32, [ebx, ecx, edx]: [u32; 3]) {
+        let frame = self.guest.frame();
+        (frame.eax, frame.ebx, frame.ecx, frame.edx) = (number, ebx, ecx, edx);
+        self.trap(HYPERCALL_VECTOR);
+    }
+
+    fn word(&self, offset: u32) -> u32 {
+        self.ram.read(DATA + offset).unwrap()
+    }
+
+    fn killed(&self) -> Option<Category> {
+        match self.guest.death() {
+            Some(Death::Killed(category, _)) => Some(category),
+            _ => None,
+        }
+    }
+
+    /// Runs in ring 1 at `eip` with interrupts on or off, while interrupt 0 comes.
+    fn interrupted_at(&mut self, eip: u32, enabled: u32) {
+        self.ram.write(DATA + data::IRQ_ENABLED, enabled).unwrap();
+        self.ram.write(DATA + data::BLOCKED_INTERRUPTS, 0u32).unwrap();
+        let frame = self.guest.frame();
+        (frame.eip, frame.esp, frame.ss) = (eip, STACK, GUEST_DS);
+        self.guest.raise_irq(0);
+        self.guest.prepare(&mut self.desk);
+    }
+}
+
+#[test]
+fn init_comes_first_and_once() {
+    let mut rig = Rig::new();
+    rig.call(hcall::FLUSH_ASYNC, [0; 3]);
+    assert_eq!(rig.killed(), Some(Category::HcallBeforeInit));
+    let mut rig = Rig::initialised(false);
+    assert_eq!(rig.word(data::TSC_KHZ), 1_000_000);
+    assert_eq!(rig.word(data::RESERVE_MEM), 4 << 20);
+    rig.call(hcall::LGUEST_INIT, [DATA, 0, 0]);
+    assert_eq!(rig.killed(), Some(Category::AlreadyInit));
+}
+
+#[test]
+fn the_first_reason_wins() {
+    let mut rig = Rig::initialised(false);
+    rig.call(77, [0; 3]);
+    rig.call(hcall::SET_STACK, [0x68, STACK, 1]);
+    assert_eq!(rig.killed(), Some(Category::BadHypercall));
+}
+
+#[test]
+fn an_interrupt_builds_a_frame_and_closes_the_gate() {
+    let mut rig = Rig::initialised(false);
+    rig.interrupted_at(CODE, flags::IF);
+    let frame = *rig.guest.frame();
+    assert_eq!((frame.eip, frame.cs, frame.esp), (HANDLER, GUEST_CS, STACK - 12));
+    let pushed: [u32; 3] = rig.ram.read(STACK - 12).unwrap();
+    assert_eq!(pushed, [CODE, GUEST_CS, flags::ALWAYS | flags::IF]);
+    assert_eq!(rig.word(data::IRQ_ENABLED), 0);
+    assert_eq!(rig.word(data::TIME), 1_000_000_000);
+}
+
+#[test]
+fn a_closed_gate_holds_it_back_and_says_so() {
+    let mut rig = Rig::initialised(false);
+    rig.interrupted_at(CODE, 0);
+    assert_eq!(rig.guest.frame().eip, CODE);
+    assert_eq!(rig.word(data::IRQ_PENDING), flags::IF);
+    rig.interrupted_at(CODE, flags::IF);
+    assert_eq!(rig.guest.frame().eip, HANDLER);
+    assert_eq!(rig.word(data::IRQ_PENDING), 0);
+}
+
+#[test]
+fn none_comes_inside_the_range() {
+    for (eip, expected) in [(WINDOW.0 - 1, HANDLER), (WINDOW.0, WINDOW.0), (WINDOW.1, HANDLER)] {
+        let mut rig = Rig::initialised(false);
+        rig.interrupted_at(eip, flags::IF);
+        assert_eq!(rig.guest.frame().eip, expected, "{eip:#x}");
+    }
+}
+
+#[test]
+fn at_the_single_iret_it_comes_as_if_after_it_with_harmless_flags() {
+    let mut rig = Rig::initialised(true);
+    rig.ram.write(STACK, [CODE, GUEST_CS, 0xFFFF_FFFFu32]).unwrap();
+    rig.interrupted_at(WINDOW.0, flags::IF);
+    let frame = *rig.guest.frame();
+    assert_eq!((frame.eip, frame.esp), (HANDLER, STACK));
+    assert_eq!(frame.eflags, flags::FREE | flags::ALWAYS | flags::IF);
+}
+
+#[test]
+fn ring_calls_run_in_order_before_the_synchronous_one() {
+    let mut rig = Rig::initialised(false);
+    for (n, number) in (0..).zip([hcall::TS, 99, 98]) {
+        rig.ram.write(DATA + data::HCALLS + 20 * n, [number, 8, 0, 0, 0]).unwrap();
+        rig.ram.write(DATA + data::HCALL_STATUS + n, 0u8).unwrap();
+    }
+    rig.call(hcall::SHUTDOWN, [0, 1, 0]);
+    assert_eq!(rig.guest.death(), Some(Death::Killed(Category::BadHypercall, 99)));
+    assert!(rig.guest.wants_ts());
+    assert_eq!(rig.ram.read(DATA + data::HCALL_STATUS), Ok([RING_FREE, 0]));
+}
+
+#[test]
+fn halt_sleeps_until_the_clock_event() {
+    let mut rig = Rig::initialised(false);
+    rig.ram.write(DATA + data::BLOCKED_INTERRUPTS, 0u32).unwrap();
+    rig.guest.frame().esp = STACK;
+    rig.call(hcall::SET_CLOCKEVENT, [1000, 0, 0]);
+    rig.call(hcall::HALT, [0; 3]);
+    assert!(rig.guest.is_halted() && !rig.guest.prepare(&mut rig.desk));
+    rig.desk.now = 1000;
+    assert!(rig.guest.prepare(&mut rig.desk));
+    assert_eq!(rig.guest.frame().eip, HANDLER);
+}
+
+#[test]
+fn a_guest_is_entered_in_ring_1_or_3_only() {
+    for (cs, ss, ok) in [(0x61, 0x69, true), (0x73, 0x7B, true), (0x50, 0x58, false), (0x61, 0x7B, false)] {
+        let mut rig = Rig::new();
+        let frame = rig.guest.frame();
+        (frame.cs, frame.ss, frame.eflags) = (cs, ss, u32::MAX);
+        assert_eq!(rig.guest.check_entry().is_ok(), ok);
+        // IOPL, VM and the virtual interrupt flags.
+        assert_eq!(rig.guest.frame().eflags & 0x001A_3000, 0);
+        assert_ne!(rig.guest.frame().eflags & flags::IF, 0);
+    }
+}
+
+#[test]
+fn early_text_and_chains_reach_the_console() {
+    let mut rig = Rig::initialised(false);
+    rig.ram.write(0x3000, *b"hello\0").unwrap();
+    rig.call(hcall::NOTIFY, [0x3000, 0, 0]);
+    // One chain that names far more than the console is willing to say at a time.
+    let queue = RAM + 3 * PAGE;
+    rig.ram.write(queue, [0u32, 0, RAM, 0]).unwrap();
+    rig.ram.write(queue + 64 * 16 + 2, 1u16).unwrap();
+    rig.call(hcall::NOTIFY, [queue, 0, 0]);
+    assert_eq!(&rig.desk.printed[..5], b"hello");
+    assert_eq!(rig.desk.printed.len(), 5 + (64 << 10));
+}
