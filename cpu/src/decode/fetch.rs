@@ -4,14 +4,13 @@
 //! page or the limit of CS or lies outside RAM, is gathered byte by byte, in order, so that a fault is raised exactly
 //! when the missing byte is needed: #GP(0) beyond the limit or the fifteenth byte, #PF for a page.
 
+use super::translate::MAX_LEN;
 use super::{Decoded, Op, decode_one};
 use crate::Cpu;
 use crate::fault::Fault;
 use crate::mem::PAGE_SIZE;
 use crate::mmu::Access;
 
-/// Longest instruction, in bytes.
-const MAX_LEN: usize = 15;
 /// Instructions in a block at most.
 const MAX_OPS: usize = 48;
 
@@ -107,5 +106,70 @@ impl Cpu {
                 self.attention = true;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Exit;
+    use crate::regs::gpr::EAX;
+    use crate::seg::{SegReg, Segment};
+    use crate::testing::{CODE, handler, in_ring, stack};
+
+    /// The vector that `code` ends in with EIP on its first byte, or `None` if one instruction executes.
+    fn fault_of(code: &[u8]) -> Option<u8> {
+        let mut cpu = in_ring(0, code);
+        cpu.run(1);
+        (0..32).find(|&n| cpu.regs.eip == handler(n) + 1)
+    }
+
+    #[test]
+    fn fifteen_bytes_are_an_instruction_and_sixteen_a_fault() {
+        let nop = |prefixes: usize| [vec![0x66; prefixes], vec![0x90]].concat();
+        assert_eq!(fault_of(&nop(14)), None);
+        assert_eq!(fault_of(&nop(15)), Some(13));
+        // An invalid instruction is #UD as long as it is not longer than that.
+        let invalid = |prefixes: usize| [vec![0x2E; prefixes], vec![0xF0, 0x90]].concat();
+        assert_eq!(fault_of(&invalid(13)), Some(6));
+        assert_eq!(fault_of(&invalid(14)), Some(13));
+    }
+
+    #[test]
+    fn lock_is_for_memory_destinations_of_a_few_instructions() {
+        let memory = [0x05, 0x00, 0x90, 0x00, 0x00];
+        let with = |opcode: &[u8]| [&[0xF0], opcode, &memory].concat();
+        // inc, cmpxchg and xchg of memory; nop, cmp of memory, add between registers, mov to memory.
+        for good in [with(&[0xFF]), with(&[0x0F, 0xB1]), with(&[0x87])] {
+            assert_eq!(fault_of(&good), None, "{good:x?}");
+        }
+        for bad in [vec![0xF0, 0x90], with(&[0x39]), vec![0xF0, 0x01, 0xD8], with(&[0x89])] {
+            assert_eq!(fault_of(&bad), Some(6), "{bad:x?}");
+        }
+    }
+
+    /// The last byte of a 64 KiB code segment executes; the next fetch is beyond the limit. It does not wrap.
+    #[test]
+    fn eip_does_not_wrap_at_the_limit() {
+        let mut cpu = in_ring(0, &[]);
+        cpu.phys_write(0xFFFF, 0x40u8);
+        cpu.regs.seg[SegReg::Cs as usize] = Segment::new(8, 0, 0xFFFF, 0x9B00);
+        cpu.regs.eip = 0xFFFF;
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!((cpu.regs.gpr[EAX], cpu.regs.eip), (1, handler(13) + 1));
+        assert_eq!(stack::<2>(&mut cpu), [0, 0x1_0000]);
+    }
+
+    /// mov eax, imm32 across the end of a page, and across the limit of CS.
+    #[test]
+    fn an_instruction_across_a_boundary_is_gathered_byte_by_byte() {
+        let mut cpu = in_ring(0, &[]);
+        assert!(cpu.mem.write_bytes(0x9FFD, &[0xB8, 0x78, 0x56, 0x34, 0x12, 0xF4]));
+        cpu.regs.eip = 0x9FFD;
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!(cpu.regs.gpr[EAX], 0x1234_5678);
+        let mut cpu = in_ring(0, &[0xB8, 0x78, 0x56, 0x34, 0x12]);
+        cpu.regs.seg[SegReg::Cs as usize] = Segment::new(8, 0, CODE + 3, 0x0040_9B00);
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!((cpu.regs.gpr[EAX], cpu.regs.eip), (0, handler(13) + 1));
     }
 }

@@ -13,12 +13,15 @@ const OPTIONS: u32 = DecoderOptions::NO_MPFX_0FBC
     | DecoderOptions::NO_WBNOINVD
     | DecoderOptions::FORCE_RESERVED_NOP;
 
+/// Longest instruction, in bytes (SDM vol. 2, 2.3.11).
+pub(super) const MAX_LEN: usize = 15;
+
 /// Result of looking at some bytes.
 pub(crate) enum Decoded {
     /// A whole instruction (or an invalid one, which executes as #UD). The flag says that control does not simply
     /// fall through to the next instruction, or that the mode may change: the block ends here.
     Op(Op, bool),
-    /// The bytes end before the instruction does.
+    /// The bytes end before the instruction does, or fifteen are not enough for it.
     NeedMore,
 }
 
@@ -28,6 +31,9 @@ pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
     let insn = decoder.decode();
     match decoder.last_error() {
         DecoderError::NoMoreBytes => Decoded::NeedMore,
+        DecoderError::InvalidInstruction if insn.len() == MAX_LEN && is_too_long(bytes, big) => {
+            Decoded::NeedMore
+        }
         DecoderError::InvalidInstruction => {
             let mut op = operands(&insn);
             op.run = interp::undefined;
@@ -44,6 +50,21 @@ pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
             Decoded::Op(op, ends_block)
         }
     }
+}
+
+/// Whether the instruction at the start of `bytes`, invalid within its fifteen bytes, goes on after them: then it is
+/// #GP(0) instead of #UD. iced-x86 does not tell, but an instruction so long has a prefix that says nothing about its
+/// length, and without that prefix it is just one that misses a byte.
+fn is_too_long(bytes: &[u8], big: bool) -> bool {
+    let mut rest = bytes[..MAX_LEN.min(bytes.len())].to_vec();
+    let sizes = |b: u8| matches!(b, 0x66 | 0x67);
+    let Some(spare) = (0..rest.len()).find(|&n| !sizes(rest[n]) || rest[n + 1..].contains(&rest[n])) else {
+        return false;
+    };
+    rest.remove(spare);
+    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, &rest, 0, OPTIONS);
+    let _ = decoder.decode();
+    decoder.last_error() == DecoderError::NoMoreBytes
 }
 
 fn operands(insn: &Instruction) -> Op {

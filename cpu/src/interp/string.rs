@@ -169,7 +169,8 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
 mod tests {
     use crate::Exit;
     use crate::flags::RF;
-    use crate::regs::gpr::{EAX, ECX};
+    use crate::regs::gpr::{EAX, ECX, EDI, ESI};
+    use crate::seg::SegReg;
     use crate::testing::{CODE, flat};
 
     /// nop; rep stosb; inc eax; nop; hlt. Wherever a run is cut, EIP, ECX and the count agree.
@@ -198,5 +199,27 @@ mod tests {
         cpu.regs.flags.put(RF, true);
         assert_eq!(cpu.run(100), Exit::Halted);
         assert_eq!((cpu.insns(), cpu.regs.gpr[ECX], cpu.regs.flags.has(RF)), (6, 0, false));
+    }
+
+    /// With 16-bit addresses CX counts, DI wraps at 64 KiB, and the upper halves stay.
+    #[test]
+    fn sixteen_bit_addresses_wrap_and_leave_the_upper_halves() {
+        let mut cpu = flat(&[0x67, 0xF3, 0xAA]);
+        (cpu.regs.gpr[ECX], cpu.regs.gpr[EDI]) = (0xABCD_0003, 0x1234_FFFE);
+        cpu.regs.gpr[EAX] = 0x55;
+        assert_eq!(cpu.run(3), Exit::Limit);
+        assert_eq!((cpu.regs.gpr[ECX], cpu.regs.gpr[EDI]), (0xABCD_0000, 0x1234_0001));
+        assert_eq!([0xFFFE, 0xFFFF, 0].map(|at| cpu.phys_read::<u8>(at)), [0x55; 3]);
+    }
+
+    /// fs: movsb reads through FS and still writes through ES.
+    #[test]
+    fn an_override_moves_the_source_only() {
+        let mut cpu = flat(&[0x64, 0xA4]);
+        cpu.regs.seg[SegReg::Fs as usize].base = 0x100;
+        (cpu.regs.gpr[ESI], cpu.regs.gpr[EDI]) = (0x9000, 0x9200);
+        cpu.phys_write(0x9100, 0x77u8);
+        assert_eq!(cpu.run(1), Exit::Limit);
+        assert_eq!([0x9200, 0x9300].map(|at| cpu.phys_read::<u8>(at)), [0x77, 0]);
     }
 }
