@@ -90,7 +90,10 @@ impl Guest {
         if !broken("reflect-keeps-tf") {
             frame.eflags &= !flags::TF;
         }
-        frame.eflags &= !(flags::NT | flags::RF | flags::VM);
+        if !broken("reflect-keeps-nt") {
+            frame.eflags &= !flags::NT;
+        }
+        frame.eflags &= !(flags::RF | flags::VM);
         if gate.disables_interrupts() && !broken("gate-keeps-irq-enabled") {
             self.set_irq_enabled(0)?;
         }
