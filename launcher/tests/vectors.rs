@@ -79,3 +79,27 @@ fn bad_files_and_empty_choices_are_refused() {
     assert_refused(&vectors(&good, &["--source", "3"]), "no vector matches");
     assert_refused(&vectors(&good, &["--only", "9-3"]), "range is empty");
 }
+
+/// With `--known`, success means that exactly the listed vectors fail.
+#[test]
+fn known_failures() {
+    let whole = sample::file(43);
+    let file = TestFile::new("marked.bin", &whole);
+    let stem = file.0.file_stem().unwrap().to_string_lossy().into_owned();
+    let check = |list: &str, status, said: &str| {
+        let list = TestFile::new("known.txt", list.as_bytes());
+        let output = vectors(&file, &["--known", list.0.to_str().unwrap()]);
+        assert_ends(&output, status, "1 passed, 1 failed");
+        assert!(String::from_utf8_lossy(&output.stdout).contains(said), "{said}: {output:?}");
+    };
+    check(&format!("# a list\n{stem} 0 wrong on purpose\n"), 0, "known: wrong on purpose");
+    check(&format!("{stem} 0 a\n{stem} 1 b\n"), 1, "#1 is listed as a known failure: it passes");
+    check(
+        &format!("{stem} 0 a\n{stem} 2 b\n"),
+        1,
+        "#2 is listed as a known failure: there is no such vector",
+    );
+    check("another 0 reason\n", 1, "failures: 0 known, 1 not known");
+    let list = TestFile::new("bad-list.txt", b"a line");
+    assert_refused(&vectors(&file, &["--known", list.0.to_str().unwrap()]), "bad-list.txt:1: expected");
+}

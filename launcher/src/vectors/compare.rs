@@ -1,6 +1,7 @@
 //! Holding a final state against the expectation, under the vector's masks.
 
-use super::format::{Env, FIELDS, RAM, State, Vector, field};
+use super::format::{Env, FIELDS, State, Vector, field};
+use super::load::Rig;
 use cpu::Cpu;
 use cpu::mem::PAGE_SIZE;
 
@@ -8,7 +9,8 @@ use cpu::mem::PAGE_SIZE;
 const MAX_BYTES: usize = 24;
 
 /// Every difference, one line each: field, expected, got.
-pub fn differences(env: &Env, vector: &Vector, cpu: &mut Cpu) -> Vec<String> {
+pub fn differences(env: &Env, vector: &Vector, rig: &mut Rig) -> Vec<String> {
+    let (cpu, changed) = rig.result();
     let mut out = Vec::new();
     let mut expected = env.state.clone();
     vector.initial.apply(&mut expected);
@@ -38,7 +40,7 @@ pub fn differences(env: &Env, vector: &Vector, cpu: &mut Cpu) -> Vec<String> {
         }
     }
     compare_vectors(&expected, vector, cpu, &mut out);
-    compare_ram(env, vector, cpu, &mut out);
+    compare_ram(env, vector, cpu, changed, &mut out);
     out
 }
 
@@ -95,12 +97,19 @@ fn compare_vectors(expected: &State, vector: &Vector, cpu: &Cpu, out: &mut Vec<S
     }
 }
 
-/// RAM outside dirty pages is the environment's by construction; patches outside them are looked at too.
-fn compare_ram(env: &Env, vector: &Vector, cpu: &mut Cpu, out: &mut Vec<String>) {
-    let got = cpu.mem.slice(0, RAM).unwrap_or_default();
+/// RAM outside `changed` pages is the environment's; patches outside them are looked at too.
+fn compare_ram(env: &Env, vector: &Vector, cpu: &Cpu, changed: &[u32], out: &mut Vec<String>) {
+    let mut pages: Vec<usize> = changed.iter().map(|&page| page as usize).collect();
+    for (at, bytes) in &vector.expected.ram {
+        let at = *at as usize;
+        pages.extend(at / PAGE_SIZE..(at + bytes.len()).div_ceil(PAGE_SIZE));
+    }
+    pages.sort_unstable();
+    pages.dedup();
     let mut differing = 0;
-    for (page, got) in got.chunks_exact(PAGE_SIZE).enumerate() {
+    for page in pages {
         let base = page * PAGE_SIZE;
+        let Some(got) = cpu.mem.slice(base as u64, PAGE_SIZE) else { continue };
         let mut want = [0u8; PAGE_SIZE];
         want.copy_from_slice(&env.ram[base..base + PAGE_SIZE]);
         let patches = vector.initial.ram.iter().chain(&vector.expected.ram);

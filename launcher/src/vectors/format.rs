@@ -141,18 +141,19 @@ pub struct Vector {
     pub mask: Mask,
 }
 
-/// A parsed file.
-pub struct File {
+/// A file that has been found good.
+pub struct File<'a> {
     pub env: Env,
-    pub vectors: Vec<Vector>,
+    /// The vectors' numbers and bytes. They are parsed one at a time: parsed, they are many times larger.
+    bodies: Vec<(u32, &'a [u8])>,
 }
 
-impl File {
+impl<'a> File<'a> {
     /// Parse a decompressed file.
     ///
     /// # Errors
     /// What is wrong, in a few words.
-    pub fn parse(bytes: &[u8]) -> Result<File, &'static str> {
+    pub fn parse(bytes: &'a [u8]) -> Result<File<'a>, &'static str> {
         let mut r = Reader { bytes };
         if r.array()? != *b"X86VEC1\0" {
             return Err("it does not start with X86VEC1");
@@ -181,13 +182,23 @@ impl File {
             let page = r.take(4096)?;
             ram.get_mut(at..at + 4096).ok_or("page outside RAM")?.copy_from_slice(page);
         }
-        let mut vectors = Vec::new();
+        let mut bodies = Vec::new();
         for _ in 0..count {
             let len = r.u32()? as usize;
-            let mut one = Reader { bytes: r.take(len)? };
-            vectors.push(one.vector()?);
+            let body = r.take(len)?;
+            bodies.push((parse_vector(body)?.id, body));
         }
-        Ok(File { env: Env { state, ram }, vectors })
+        Ok(File { env: Env { state, ram }, bodies })
+    }
+
+    /// Whether there is a vector with number `id`.
+    pub fn has(&self, id: u32) -> bool {
+        self.bodies.iter().any(|(n, _)| *n == id)
+    }
+
+    /// The vectors, in the order of the file.
+    pub fn vectors(&self) -> impl Iterator<Item = Vector> {
+        self.bodies.iter().filter_map(|(_, body)| parse_vector(body).ok())
     }
 
     /// Whether single-stepping or breakpoints are on at the end of `vector`.
@@ -199,6 +210,10 @@ impl File {
         vector.expected.apply(&mut state);
         state.fields[field::EFLAGS] & TF != 0 || state.fields[field::DR7] & BREAKPOINTS != 0
     }
+}
+
+fn parse_vector(body: &[u8]) -> Result<Vector, &'static str> {
+    Reader { bytes: body }.vector()
 }
 
 struct Reader<'a> {

@@ -16,6 +16,8 @@ const DIRTY: u8 = 6;
 /// A processor that is loaded again and again.
 pub struct Rig {
     cpu: Cpu,
+    /// Pages of RAM that may differ from the environment's.
+    changed: Vec<u32>,
 }
 
 impl Rig {
@@ -24,18 +26,22 @@ impl Rig {
         let mut cpu = Cpu::new(PhysMem::new(Ram::zeroed(RAM)), Box::new(EmptyBus));
         cpu.mem.write_bytes(0, &env.ram);
         cpu.take_dirty_pages(DIRTY);
-        Rig { cpu }
+        Rig { cpu, changed: Vec::new() }
     }
 
-    /// The processor.
-    pub fn cpu(&mut self) -> &mut Cpu {
-        &mut self.cpu
+    /// The processor, and the pages of RAM that may differ from the environment's, each once.
+    pub fn result(&mut self) -> (&Cpu, &[u32]) {
+        self.changed.extend(self.cpu.take_dirty_pages(DIRTY));
+        self.changed.sort_unstable();
+        self.changed.dedup();
+        (&self.cpu, &self.changed)
     }
 
     /// Set up `vector`; RAM that an earlier vector changed is restored.
     pub fn load(&mut self, env: &Env, vector: &Vector) {
+        self.result();
         let cpu = &mut self.cpu;
-        for page in cpu.take_dirty_pages(DIRTY) {
+        for page in self.changed.drain(..) {
             let at = page as usize * PAGE_SIZE;
             cpu.with_bus(|_, cx| cx.mem.write_bytes(at as u64, &env.ram[at..at + PAGE_SIZE]));
         }
@@ -48,7 +54,7 @@ impl Rig {
 
         cpu.reset();
         cpu.set_clocks(0, 0);
-        let ram = cpu.mem.slice(0, RAM).unwrap_or_default().to_vec();
+        let ram = cpu.mem.slice(0, RAM).unwrap_or_default();
         let r = &mut cpu.regs;
         *r = Registers::reset();
         r.gpr.copy_from_slice(&f[..8]);
@@ -66,10 +72,10 @@ impl Rig {
         r.dr7 = f[field::DR7];
         if r.cr0 & cpu::regs::cr0::PG != 0 && r.cr4 & cpu::regs::cr4::PAE != 0 {
             for (n, entry) in r.pdpte.iter_mut().enumerate() {
-                *entry = read(&ram, (r.cr3 as usize & !0x1F) + 8 * n, 8);
+                *entry = read(ram, (r.cr3 as usize & !0x1F) + 8 * n, 8);
             }
         }
-        load_segments(r, f, &ram);
+        load_segments(r, f, ram);
         load_fpu(&mut cpu.fpu, &state);
         cpu.simd.mxcsr = f[field::MXCSR];
         cpu.simd.xmm = state.xmm.map(u128::from_le_bytes);

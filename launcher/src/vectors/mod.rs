@@ -1,10 +1,11 @@
 //! `ringside vectors`: single-instruction test vectors (format X86VEC 1) against the processor.
 //!
 //! [`format`] reads files, [`load`] puts a vector's initial state into a processor, [`compare`] holds the final state
-//! against the expectation, [`select`] picks vectors, [`report`] prints.
+//! against the expectation, [`select`] picks vectors, [`known`] lists those that fail on purpose, [`report`] prints.
 
 mod compare;
 mod format;
+mod known;
 mod load;
 mod report;
 #[cfg(test)]
@@ -14,7 +15,8 @@ mod select;
 mod tests;
 
 use format::{End, File, Vector};
-use report::{Failure, Tally};
+use known::Known;
+use report::{Failure, Outcome, Tally};
 use select::Only;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -26,7 +28,10 @@ use std::path::{Path, PathBuf};
   ringside vectors --source 1,2 vectors/d_*.zst      only those captured or agreed by two models
   ringside vectors --only 17 vectors/a_alu.bin.zst   one vector, with details if it fails
   ringside vectors --only iret vectors/d_*.zst       those in whose disassembly there is an IRET
-  ringside vectors --json vectors/*.zst              one JSON object for each failure and each file")]
+  ringside vectors --json vectors/*.zst              one JSON object for each failure and each file
+  ringside vectors --known tests/vectors/known.txt vectors/*.zst   success if exactly the listed vectors fail
+
+Exit status: 0 if all passed (with --known: if exactly the listed ones failed), 1 if not, 2 for a bad file.")]
 pub struct VectorsArgs {
     /// Vector files, plain or zstd-compressed
     #[arg(required = true, value_name = "FILE")]
@@ -37,9 +42,12 @@ pub struct VectorsArgs {
     /// Only vectors of these sources: 1 silicon, 2 two models, 3 one model
     #[arg(long, value_name = "N,...", value_delimiter = ',', default_values_t = [1u8, 2, 3])]
     source: Vec<u8>,
-    /// Details of at most this many failures in each file
-    #[arg(long, value_name = "N", default_value_t = 5)]
-    failures: usize,
+    /// Details of at most this many failures in each file [default: 5; with --json all]
+    #[arg(long, value_name = "N")]
+    failures: Option<usize>,
+    /// Vectors that fail on purpose, a line each: file stem, number, reason
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
     /// Machine-readable output: one JSON object a line
     #[arg(long)]
     json: bool,
@@ -64,6 +72,16 @@ pub enum VectorsError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// The list of known failures is not one.
+    #[error("{path}:{line}: {what}")]
+    Known {
+        /// Which file.
+        path: String,
+        /// Line number, from 1.
+        line: usize,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The options leave nothing to run, which must not look like success.
     #[error("no vector matches --only and --source")]
     NothingChosen,
@@ -71,44 +89,58 @@ pub enum VectorsError {
 
 /// Largest vector file accepted, decompressed, in bytes.
 const MAX_FILE: u64 = 256 << 20;
+/// Failures of a file told in detail if nothing else is said and a person reads them.
+const FAILURES_TOLD: usize = 5;
 
-/// Run the vectors. True if all passed.
+/// Run the vectors. True if all passed, or exactly those failed that are known to.
 ///
 /// # Errors
 /// A file that cannot be read or is no vector file.
 pub fn run(args: &VectorsArgs) -> Result<bool, VectorsError> {
+    let known = args.known.as_deref().map(read_known).transpose()?.unwrap_or_default();
     let mut total = Tally::default();
     let width = args.files.iter().map(|p| report::stem(p).len()).max().unwrap_or(0);
     if !args.json {
         report::heading(width);
     }
     for path in &args.files {
-        let bytes = read(path)?;
+        let bytes = read(path, MAX_FILE)?;
         let file = File::parse(&bytes)
             .map_err(|what| VectorsError::Format { path: path.display().to_string(), what })?;
-        let mut tally = Tally::default();
-        let mut rig = load::Rig::new(&file.env);
-        let mut failures = Vec::new();
-        for vector in &file.vectors {
-            if args.only.as_ref().is_some_and(|only| !only.picks(vector))
-                || !args.source.contains(&vector.source)
-            {
-                continue;
-            }
-            let differences = run_one(&mut rig, &file, vector);
-            tally.count(vector.source, differences.is_empty());
-            if !differences.is_empty() && failures.len() < args.failures {
-                failures.push(Failure::new(vector, differences));
-            }
-        }
-        report::file(path, width, &tally, &failures, args.json);
-        total.add(&tally);
+        let outcome = run_file(path, &file, args, &known);
+        report::file(path, width, &outcome, args.json);
+        total.add(&outcome.tally);
     }
     if total.is_empty() {
         return Err(VectorsError::NothingChosen);
     }
-    report::total(width, &total, args.json);
-    Ok(total.failed() == 0)
+    report::total(width, &total, args.known.is_some(), args.json);
+    Ok(total.as_expected())
+}
+
+fn run_file(path: &Path, file: &File, args: &VectorsArgs, known: &Known) -> Outcome {
+    let told = args.failures.unwrap_or(if args.json { usize::MAX } else { FAILURES_TOLD });
+    let mut outcome = Outcome::default();
+    let mut rig = load::Rig::new(&file.env);
+    for vector in file.vectors() {
+        if args.only.as_ref().is_some_and(|only| !only.picks(&vector))
+            || !args.source.contains(&vector.source)
+        {
+            continue;
+        }
+        let differences = run_one(&mut rig, file, &vector);
+        let reason = known.reason(path, vector.id);
+        outcome.tally.count(vector.source, differences.is_empty(), reason.is_some());
+        if differences.is_empty() {
+            outcome.surprises.extend(reason.map(|_| (vector.id, "it passes")));
+        } else if outcome.failures.len() < told {
+            outcome.failures.push(Failure::new(&vector, differences, reason));
+        }
+    }
+    let missing = known.of(path).map(|(id, _)| id).filter(|id| !file.has(*id));
+    outcome.surprises.extend(missing.map(|id| (id, "there is no such vector")));
+    outcome.tally.surprises = outcome.surprises.len() as u64;
+    outcome
 }
 
 fn run_one(rig: &mut load::Rig, file: &File, vector: &Vector) -> Vec<String> {
@@ -116,19 +148,34 @@ fn run_one(rig: &mut load::Rig, file: &File, vector: &Vector) -> Vec<String> {
     match rig.run(file.may_end_in_trap(vector)) {
         Some(end) if end != vector.end => vec![format!("end: expected {:?}, got {end:?}", vector.end)],
         Some(End::Shutdown) => Vec::new(),
-        Some(End::Hlt) => compare::differences(&file.env, vector, rig.cpu()),
+        Some(End::Hlt) => compare::differences(&file.env, vector, rig),
         None => vec!["neither HLT nor shutdown in time".to_owned()],
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, VectorsError> {
+/// The contents of a file, decompressed if it is compressed, `max` bytes at most.
+fn read(path: &Path, max: u64) -> Result<Vec<u8>, VectorsError> {
     let fail = |source| VectorsError::Read { path: path.display().to_string(), source };
-    let raw = std::fs::read(path).map_err(fail)?;
+    let bounded = |source: &mut dyn Read| {
+        let mut bytes = Vec::new();
+        source.take(max + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > max {
+            return Err(std::io::Error::other(format!("larger than {} MiB", max >> 20)));
+        }
+        Ok(bytes)
+    };
+    let raw = std::fs::File::open(path).and_then(|mut file| bounded(&mut file)).map_err(fail)?;
     if !raw.starts_with(&[0x28, 0xB5, 0x2F, 0xFD]) {
         return Ok(raw);
     }
-    let mut bytes = Vec::new();
-    let decoder = zstd::stream::read::Decoder::new(raw.as_slice()).map_err(fail)?;
-    decoder.take(MAX_FILE).read_to_end(&mut bytes).map_err(fail)?;
-    Ok(bytes)
+    zstd::stream::read::Decoder::new(raw.as_slice()).and_then(|mut d| bounded(&mut d)).map_err(fail)
+}
+
+fn read_known(path: &Path) -> Result<Known, VectorsError> {
+    let bytes = read(path, known::MAX_SIZE)?;
+    Known::parse(&String::from_utf8_lossy(&bytes)).map_err(|(line, what)| VectorsError::Known {
+        path: path.display().to_string(),
+        line,
+        what,
+    })
 }

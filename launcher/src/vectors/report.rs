@@ -8,13 +8,22 @@ use std::path::Path;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     by_source: [(u64, u64); 4],
+    /// Failures that were expected.
+    known: u64,
+    /// Entries of the list of known failures that are wrong.
+    pub surprises: u64,
 }
 
 impl Tally {
-    /// Count one vector.
-    pub fn count(&mut self, source: u8, passed: bool) {
+    /// Count one vector; `known`: it is listed as a failure.
+    pub fn count(&mut self, source: u8, passed: bool, known: bool) {
         let slot = &mut self.by_source[source as usize & 3];
-        if passed { slot.0 += 1 } else { slot.1 += 1 }
+        if passed {
+            slot.0 += 1
+        } else {
+            slot.1 += 1
+        }
+        self.known += (known && !passed) as u64;
     }
 
     /// Add another tally.
@@ -23,6 +32,13 @@ impl Tally {
             a.0 += b.0;
             a.1 += b.1;
         }
+        self.known += other.known;
+        self.surprises += other.surprises;
+    }
+
+    /// Whether exactly the known failures failed.
+    pub fn as_expected(&self) -> bool {
+        self.failed() == self.known && self.surprises == 0
     }
 
     /// Vectors that passed.
@@ -52,13 +68,25 @@ pub struct Failure {
     source: u8,
     code: String,
     differences: Vec<String>,
+    known: Option<String>,
 }
 
 impl Failure {
-    /// Describe the failure of `vector`.
-    pub fn new(vector: &Vector, differences: Vec<String>) -> Failure {
-        Failure { id: vector.id, source: vector.source, code: disassemble(vector), differences }
+    /// Describe the failure of `vector`, which is expected for the reason `known`.
+    pub fn new(vector: &Vector, differences: Vec<String>, known: Option<&str>) -> Failure {
+        let known = known.map(str::to_owned);
+        Failure { id: vector.id, source: vector.source, code: disassemble(vector), differences, known }
     }
+}
+
+/// What came of one file.
+#[derive(Default)]
+pub struct Outcome {
+    pub tally: Tally,
+    /// The first failures.
+    pub failures: Vec<Failure>,
+    /// Numbers of vectors listed as known failures, and why that is wrong.
+    pub surprises: Vec<(u32, &'static str)>,
 }
 
 /// The instructions under test and, in parentheses, their bytes.
@@ -99,15 +127,20 @@ fn row(name: &str, width: usize, tally: &Tally) {
     println!("{name:width$}  {one:>15}  {two:>15}  {three:>15}  {:>7}", tally.failed());
 }
 
-/// One file's row and its failures.
-pub fn file(path: &Path, width: usize, tally: &Tally, failures: &[Failure], json: bool) {
+/// One file's row, its failures, and what is wrong about the known ones.
+pub fn file(path: &Path, width: usize, outcome: &Outcome, json: bool) {
+    let Outcome { tally, failures, surprises } = outcome;
     let name = stem(path);
     if json {
         for f in failures {
             let line = serde_json::json!({
                 "file": name, "id": f.id, "source": f.source, "code": f.code, "differences": f.differences,
+                "known": f.known,
             });
             println!("{line}");
+        }
+        for (id, what) in surprises {
+            println!("{}", serde_json::json!({ "file": name, "id": id, "not_a_known_failure": what }));
         }
         let line = serde_json::json!({ "file": name, "passed": tally.passed(), "failed": tally.failed() });
         println!("{line}");
@@ -116,16 +149,31 @@ pub fn file(path: &Path, width: usize, tally: &Tally, failures: &[Failure], json
     row(name, width, tally);
     for f in failures {
         println!("  #{} (source {})  {}", f.id, f.source, f.code);
+        if let Some(reason) = &f.known {
+            println!("      known: {reason}");
+            continue;
+        }
         for difference in &f.differences {
             println!("      {difference}");
         }
     }
+    let untold = tally.failed() - failures.len() as u64;
+    if untold > 0 {
+        println!("  and {untold} more; --failures N tells more of them");
+    }
+    for (id, what) in surprises {
+        println!("  #{id} is listed as a known failure: {what}");
+    }
 }
 
 /// The last lines.
-pub fn total(width: usize, tally: &Tally, json: bool) {
+pub fn total(width: usize, tally: &Tally, with_known: bool, json: bool) {
     if !json {
         row("total", width, tally);
+        if with_known {
+            let (known, other) = (tally.known, tally.failed() - tally.known);
+            println!("failures: {known} known, {other} not known; {} wrong in the list", tally.surprises);
+        }
     }
     println!("{} passed, {} failed", tally.passed(), tally.failed());
 }

@@ -47,10 +47,11 @@ mod tests {
 
     #[test]
     fn numbers_ranges_and_text() {
-        let file = File::parse(&sample::file(42)).unwrap();
+        let bytes = sample::file(42);
+        let file = File::parse(&bytes).unwrap();
         let picked = |only: &str| {
             let only: Only = only.parse().unwrap();
-            file.vectors.iter().filter(|v| only.picks(v)).map(|v| v.id).collect::<Vec<_>>()
+            file.vectors().filter(|v| only.picks(v)).map(|v| v.id).collect::<Vec<_>>()
         };
         assert_eq!(picked("1"), [1]);
         assert_eq!(picked("0-7"), [0, 1]);

@@ -6,7 +6,7 @@ use super::{load, run_one, sample};
 fn differences(bytes: &[u8]) -> Result<Vec<Vec<String>>, &'static str> {
     let file = File::parse(bytes)?;
     let mut rig = load::Rig::new(&file.env);
-    Ok(file.vectors.iter().map(|vector| run_one(&mut rig, &file, vector)).collect())
+    Ok(file.vectors().map(|vector| run_one(&mut rig, &file, &vector)).collect())
 }
 
 #[test]
