@@ -10,5 +10,6 @@ export GUEST_CARGO
 mkdir -p "$out"
 "$roms/build-host.sh" "$out"
 "$roms/build-guests.sh" "$out"
+"$roms/build-bench.sh" "$out"
 cd "$out"
 sha256sum -- *.elf >SHA256SUMS
