@@ -1,5 +1,6 @@
 //! The commands, and how arguments become one of them.
 
+use crate::bench::BenchArgs;
 use crate::commands::{BootArgs, RunArgs};
 use crate::error::Error;
 use crate::vectors::VectorsArgs;
@@ -20,6 +21,7 @@ const USAGE: &str = "\
 ringside [run] [GUEST]... [OPTIONS]
        ringside boot <IMAGE> [OPTIONS]
        ringside vectors <FILE>...
+       ringside bench [--vs-qemu]
        ringside help [COMMAND]";
 
 const EXAMPLES: &str = "\
@@ -50,8 +52,8 @@ pub enum Command {
     Vectors(VectorsArgs),
     /// Later: replay a recording
     Replay(Later),
-    /// Later: the benchmark table
-    Bench(Later),
+    /// The benchmark table
+    Bench(BenchArgs),
 }
 
 /// Arguments of a command that does not exist yet.

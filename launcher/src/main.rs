@@ -3,6 +3,7 @@
 //! Reading order: [`cli`] (what can be asked), [`commands`] (from arguments to an image and a machine), [`session`]
 //! (a machine wired to terminal, files and limits), [`ending`] (how a run ends, and the exit status).
 
+mod bench;
 mod cli;
 mod commands;
 mod console;

@@ -9,7 +9,7 @@ pub use run::RunArgs;
 use crate::cli::Command;
 use crate::ending::Status;
 use crate::error::Error;
-use crate::{session, vectors};
+use crate::{bench, session, vectors};
 
 /// Carry out `command`.
 pub fn execute(command: Option<Command>) -> Result<Status, Error> {
@@ -19,6 +19,6 @@ pub fn execute(command: Option<Command>) -> Result<Status, Error> {
         Some(Command::Boot(args)) => session::run(args.plan()?, args.options()),
         Some(Command::Vectors(args)) => Ok(if vectors::run(&args)? { Status::CLEAN } else { Status::FAILED }),
         Some(Command::Replay(_)) => Err(Error::Later("replay")),
-        Some(Command::Bench(_)) => Err(Error::Later("bench")),
+        Some(Command::Bench(args)) => Ok(if bench::run(&args)? { Status::CLEAN } else { Status::FAILED }),
     }
 }

@@ -88,7 +88,7 @@ fn options() {
 fn what_later_versions_have_says_so() {
     let folder = Folder::new();
     let kernel = folder.kernel(LOOP);
-    let cases: [&[&str]; 12] = [
+    let cases: [&[&str]; 10] = [
         &["--engine", "jit"],
         &["--engine", "check"],
         &["--gdb"],
@@ -99,8 +99,6 @@ fn what_later_versions_have_says_so() {
         &["--net", "user"],
         &["--rng"],
         &["replay", "x", "--stats"],
-        &["bench"],
-        &["bench", "--vs-qemu"],
     ];
     for args in cases {
         ringside(args).assert_refused("not in this version yet");

@@ -1,6 +1,7 @@
 //! The real program from outside: arguments and files in; statuses, messages and outputs out.
 
 mod bad_input;
+mod bench;
 mod endings;
 mod lguest;
 mod outputs;

@@ -43,7 +43,8 @@ pub fn ringside_with<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>, input: 
     let mut command = Command::new(env!("CARGO_BIN_EXE_ringside"));
     let args: Vec<OsString> = args.into_iter().map(|arg| arg.as_ref().to_owned()).collect();
     command.args(&args);
-    if !args.iter().any(|arg| arg == "--timeout") {
+    let is_bench = args.first().is_some_and(|arg| arg == "bench");
+    if !is_bench && !args.iter().any(|arg| arg == "--timeout") {
         // A run that does not end by itself is to fail, not to last.
         command.args(["--timeout", "60"]);
     }
