@@ -70,7 +70,8 @@ fn enter<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let mut sp = cpu.sp().wrapping_sub(W::BYTES) & mask;
     let ebp = cpu.reg::<W>(EBP as u8);
     cpu.store(SegReg::Ss, sp, ebp)?;
-    let frame = sp;
+    // The frame pointer is all of ESP, of which a 16-bit stack moves the low half.
+    let frame = W::from_u32(cpu.regs.gpr[ESP] & !mask | sp);
     if level > 0 {
         let mut outer = cpu.regs.gpr[EBP];
         for _ in 1..level {
@@ -80,13 +81,12 @@ fn enter<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
             cpu.store(SegReg::Ss, sp, pointer)?;
         }
         sp = sp.wrapping_sub(W::BYTES) & mask;
-        cpu.store(SegReg::Ss, sp, W::from_u32(frame))?;
+        cpu.store(SegReg::Ss, sp, frame)?;
     }
     sp = sp.wrapping_sub(size) & mask;
     // The new top must be writable even though nothing is stored there (SDM vol. 2, ENTER); it need not be aligned.
     cpu.probe_write::<u8>(SegReg::Ss, sp)?;
-    let full = cpu.regs.gpr[ESP] & !mask | frame;
-    cpu.set_reg(EBP as u8, W::from_u32(full));
+    cpu.set_reg(EBP as u8, frame);
     cpu.set_sp(sp);
     Ok(())
 }
@@ -148,4 +148,22 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
         Leaved => leave::<u32>,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::regs::gpr::{EBP, ESP};
+    use crate::seg::{SegReg, Segment};
+    use crate::testing::{execute, flat};
+
+    /// enter 8, 1 on a 16-bit stack: SP moves and wraps, but the frame pointer is the whole ESP, as on silicon.
+    #[test]
+    fn the_frame_pointer_is_the_whole_esp_on_a_16_bit_stack() {
+        let mut cpu = flat(&[]);
+        cpu.regs.seg[SegReg::Ss as usize] = Segment::new(16, 0, 0xFFFF, 0x9300);
+        (cpu.regs.gpr[ESP], cpu.regs.gpr[EBP]) = (0x1234_8000, 0x5678_9000);
+        assert_eq!(execute(&mut cpu, &[0xC8, 0x08, 0x00, 0x01]), Ok(()));
+        assert_eq!((cpu.regs.gpr[ESP], cpu.regs.gpr[EBP]), (0x1234_7FF0, 0x1234_7FFC));
+        assert_eq!([0x7FF8, 0x7FFC].map(|at| cpu.phys_read::<u32>(at)), [0x1234_7FFC, 0x5678_9000]);
+    }
 }

@@ -74,14 +74,17 @@ fn verify<S: Source, const WRITE: bool>(cpu: &mut Cpu, op: &Op) -> Result<(), Fa
     Ok(())
 }
 
+/// The operand is written only if its RPL is raised, as on silicon: a read-only one is no fault otherwise.
 fn arpl<D: Place>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     require_protected(cpu)?;
     let rpl = cpu.reg::<u16>(op.reg[1]) & 3;
-    D::modify::<u16>(cpu, op, |cpu, selector| {
-        let raise = selector & 3 < rpl;
-        cpu.regs.flags.set_zf(raise);
-        if raise { selector & !3 | rpl } else { selector }
-    })
+    let selector = D::get::<u16>(cpu, op)?;
+    let raise = selector & 3 < rpl;
+    if raise {
+        D::set(cpu, op, selector & !3 | rpl)?;
+    }
+    cpu.regs.flags.set_zf(raise);
+    Ok(())
 }
 
 pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
@@ -139,4 +142,26 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         }
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seg::{SegReg, Segment};
+    use crate::testing::{execute, flat};
+
+    /// arpl [0x9000], bx with a read-only DS: a fault only where something would be written.
+    #[test]
+    fn arpl_writes_only_what_it_changes() {
+        for (selector, rpl, expected) in
+            [(0x13, 2, Ok(false)), (0x12, 2, Ok(false)), (0x11, 2, Err(Fault::GP0))]
+        {
+            let mut cpu = flat(&[]);
+            cpu.regs.seg[SegReg::Ds as usize] = Segment::new(16, 0, u32::MAX, 0x00C0_9100);
+            cpu.regs.gpr[crate::regs::gpr::EBX] = rpl;
+            cpu.phys_write::<u16>(0x9000, selector);
+            let outcome = execute(&mut cpu, &[0x63, 0x1D, 0x00, 0x90, 0x00, 0x00]);
+            assert_eq!(outcome.map(|()| cpu.regs.flags.zf()), expected, "{selector:#x}");
+        }
+    }
 }
