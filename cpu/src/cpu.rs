@@ -142,6 +142,9 @@ impl Cpu {
             self.tlb.drop_fast();
             self.blocks.clear(&mut self.mem);
         }
+        if self.mem.take_remapped() {
+            self.tlb.drop_fast();
+        }
         if self.mem.has_code_writes() {
             self.invalidate_written_code();
         }

@@ -39,7 +39,12 @@ pub enum Image {
         initrd: Bytes,
     },
     /// Firmware.
-    Rom(Bytes),
+    Firmware {
+        /// The ROM of the board.
+        rom: Bytes,
+        /// The ROM of the display adapter.
+        vga_bios: Option<Bytes>,
+    },
 }
 
 impl Image {
@@ -55,7 +60,7 @@ impl Image {
             Image::Linux { kernel, command_line, initrd } => {
                 Linux { kernel, command_line: command_line.as_bytes(), initrd }.load(machine).map(drop)
             }
-            Image::Rom(image) => rom::load(machine, image),
+            Image::Firmware { rom, vga_bios } => rom::load(machine, rom, vga_bios.as_deref()),
         }
     }
 }

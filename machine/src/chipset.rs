@@ -4,6 +4,7 @@
 //! * After every call `lines.intr` is the interrupt controller's output and `lines.deadline` the next event's time.
 //! * Byte-wide parts see a wide access as bytes at ascending ports, as an ISA bridge splits it.
 
+use crate::devices::fw_cfg::FwCfg;
 use crate::devices::i8042::I8042;
 use crate::devices::i8254::I8254;
 use crate::devices::i8259::PicPair;
@@ -12,14 +13,20 @@ use crate::devices::pci::PciBus;
 use crate::devices::piix4_pm::PowerManagement;
 use crate::devices::system_control::SystemControl;
 use crate::devices::uart16550::Uart16550;
+use crate::devices::vga::{Vga, memory::Planes};
 use crate::devices::{Board, i440fx, piix3, piix4_pm};
 use crate::events::{Event, EventQueue};
 use crate::inputs::Input;
-use crate::memory_map::{ROM, ROM_ALIAS};
+use crate::memory_map::{ROM, TEXT, VIDEO, video_backing};
 use crate::outputs::{OutputPort, Outputs};
 use cpu::bus::{Bus, BusContext, Lines, StopRequest, Width};
+use cpu::mem::{PhysMem, RegionKind};
 use serde::{Deserialize, Serialize};
 use std::any::Any;
+
+/// Where kernels, and where SeaBIOS, write diagnostics a byte at a time.
+const DEBUG_CONSOLE: u16 = 0xE9;
+const FIRMWARE_DEBUG_CONSOLE: u16 = 0x402;
 
 /// Everything on the board that has state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,6 +49,10 @@ pub struct Devices {
     pub pci: PciBus,
     /// ACPI registers.
     pub power: PowerManagement,
+    /// What firmware is told.
+    pub fw_cfg: FwCfg,
+    /// Display adapter.
+    pub vga: Vga,
     /// Port 0x80, which firmware writes progress codes to and kernels use as a delay.
     pub checkpoint: u8,
 }
@@ -63,11 +74,14 @@ impl Devices {
             control: SystemControl::default(),
             pci,
             power: PowerManagement::default(),
+            fw_cfg: FwCfg::new(ram),
+            vga: Vga::default(),
             checkpoint: 0,
         }
     }
 
-    /// RESET: as after power-up, but the battery-backed clock runs on and the peers' unsent bytes stay.
+    /// RESET: as after power-up, but the battery-backed clock runs on, and the peers' unsent bytes and what firmware
+    /// is told stay.
     pub(crate) fn reset(&mut self) {
         let fresh = Devices::new(0, 0);
         let mut rtc = self.rtc.clone();
@@ -76,7 +90,9 @@ impl Devices {
         for (new, old) in uarts.iter_mut().zip(&mut self.uarts) {
             new.inherit_wire(old);
         }
-        *self = Devices { rtc, uarts, ..fresh };
+        let mut fw_cfg = self.fw_cfg.clone();
+        fw_cfg.reset();
+        *self = Devices { rtc, uarts, fw_cfg, ..fresh };
     }
 }
 
@@ -112,6 +128,20 @@ impl Chipset {
             if self.outputs.has_seen() { 0 } else { self.devices.events.next_time().min(self.horizon) };
     }
 
+    /// Show in the legacy area what host bridge and display adapter say is there.
+    pub(crate) fn map_memory(&self, mem: &mut PhysMem) {
+        let Some(bridge) = self.devices.pci.function(i440fx::PLACE) else { return };
+        i440fx::map_segments(bridge, mem);
+        if i440fx::shows_smram(bridge) {
+            mem.map(VIDEO.start, VIDEO.end - VIDEO.start, RegionKind::Ram(VIDEO.start as u32));
+        } else {
+            mem.map(VIDEO.start, VIDEO.end - VIDEO.start, RegionKind::Mmio);
+        }
+        if !i440fx::shows_smram(bridge) && self.devices.vga.is_plain_text() {
+            mem.map(TEXT.start, TEXT.end - TEXT.start, RegionKind::Ram(video_backing(mem.ram_size())));
+        }
+    }
+
     /// Let every event happen that is due.
     pub(crate) fn fire_due(&mut self, cx: &mut BusContext<'_>) {
         while let Some(event) = self.devices.events.pop_due(cx.vtime) {
@@ -143,7 +173,8 @@ impl Chipset {
     }
 
     fn read_byte(&mut self, cx: &mut BusContext<'_>, port: u16) -> u8 {
-        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, checkpoint| match port {
+        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, fw_cfg, vga, checkpoint| match port
+        {
             0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.read(port),
             0x40..=0x43 => pit.read(board, port - 0x40),
             0x60 => keyboard.read_data(board),
@@ -153,7 +184,10 @@ impl Chipset {
             0x80 => *checkpoint,
             0x92 => control.read_port92(board),
             // Says that somebody listens there.
-            0xE9 => 0xE9,
+            DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => 0xE9,
+            0x3B0..=0x3DF => vga.read(board.now, port),
+            0x511 => fw_cfg.read_data(),
+            0x514..=0x51B => fw_cfg.read_dma_address(port - 0x514),
             0x2F8..=0x2FF => uarts[1].read(board, port - 0x2F8),
             0x3F8..=0x3FF => uarts[0].read(board, port - 0x3F8),
             0xCF9 => control.read_reset_control(),
@@ -162,7 +196,7 @@ impl Chipset {
     }
 
     fn write_byte(&mut self, cx: &mut BusContext<'_>, port: u16, value: u8) {
-        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, checkpoint| match port {
+        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, vga, checkpoint| match port {
             0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.write(port, value),
             0x40..=0x43 => pit.write(board, port - 0x40, value),
             0x60 => keyboard.write_data(board, value),
@@ -175,7 +209,8 @@ impl Chipset {
             0x71 => rtc.write(board, value),
             0x80 => *checkpoint = value,
             0x92 => control.write_port92(board, value),
-            0xE9 => board.outputs.emit(OutputPort::DebugConsole, &[value]),
+            DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => board.outputs.emit(OutputPort::DebugConsole, &[value]),
+            0x3B0..=0x3DF => vga.write(port, value),
             0x190 => board.outputs.emit(OutputPort::Post, &[value]),
             0x2F8..=0x2FF => uarts[1].write(board, port - 0x2F8, value),
             0x3F8..=0x3FF => uarts[0].write(board, port - 0x3F8, value),
@@ -202,9 +237,20 @@ impl Bus for Chipset {
     }
 
     fn port_write(&mut self, cx: &mut BusContext<'_>, port: u16, width: Width, value: u32) {
+        let plain_text = self.devices.vga.is_plain_text();
         match (port, width) {
+            (0x510, Width::Word) => self.devices.fw_cfg.select(value as u16),
+            (0x514 | 0x518, Width::Dword) => {
+                self.devices.fw_cfg.write_dma_address(cx.mem, port == 0x518, value);
+            }
             (0xCF8, Width::Dword) => self.devices.pci.write_address(value),
-            (0xCFC..=0xCFF, _) => self.devices.pci.write_data(port - 0xCFC, width, value),
+            (0xCFC..=0xCFF, _) => {
+                self.devices.pci.write_data(port - 0xCFC, width, value);
+                if let Some(bridge) = self.devices.pci.addressed(i440fx::PLACE) {
+                    i440fx::lock_smram(bridge);
+                    self.map_memory(cx.mem);
+                }
+            }
             // Debug exit: the whole value counts.
             (0xF4, _) => cx.lines.request_stop(StopRequest::DebugExit(value & width.ones())),
             _ => match piix4_pm::decode(&self.devices.pci, port) {
@@ -218,19 +264,36 @@ impl Bus for Chipset {
                 }
             },
         }
+        if self.devices.vga.is_plain_text() != plain_text {
+            self.map_memory(cx.mem);
+        }
         self.update_lines(cx.lines);
     }
 
     fn mmio_read(&mut self, cx: &mut BusContext<'_>, addr: u64, width: Width) -> u32 {
-        let in_rom =
-            addr.checked_sub(ROM_ALIAS).map(|offset| ROM.start + offset).filter(|at| ROM.contains(at));
-        let bytes = in_rom.and_then(|at| cx.mem.slice(at, width.bytes() as usize));
-        bytes.map_or(width.ones(), |bytes| {
-            bytes.iter().rev().fold(0, |value, byte| value << 8 | u32::from(*byte))
-        })
+        if ROM.contains(&addr) {
+            i440fx::read_shadowed(cx.mem, addr, width)
+        } else if VIDEO.contains(&addr) {
+            let planes = Planes::new(cx.mem);
+            let vga = &mut self.devices.vga;
+            (0..width.bytes()).fold(0, |value, n| {
+                value | u32::from(vga.read_memory(&planes, addr + u64::from(n))) << (8 * n)
+            })
+        } else {
+            width.ones()
+        }
     }
 
-    fn mmio_write(&mut self, _: &mut BusContext<'_>, _: u64, _: Width, _: u32) {}
+    fn mmio_write(&mut self, cx: &mut BusContext<'_>, addr: u64, width: Width, value: u32) {
+        if ROM.contains(&addr) {
+            i440fx::write_shadowed(cx.mem, addr, width, value);
+        } else if VIDEO.contains(&addr) {
+            let mut planes = Planes::new(cx.mem);
+            for (n, byte) in (0u64..).zip(value.to_le_bytes()).take(width.bytes() as usize) {
+                self.devices.vga.write_memory(&mut planes, addr + n, byte);
+            }
+        }
+    }
 
     fn acknowledge_interrupt(&mut self, cx: &mut BusContext<'_>) -> u8 {
         let vector = self.devices.pic.acknowledge();

@@ -6,6 +6,7 @@
 //! * Events that are due happen before inputs that enter at the same moment.
 
 use crate::chipset::{Chipset, Devices};
+use crate::devices::vga::text::TextScreen;
 use crate::hash::RamHash;
 use crate::inputs::{Input, Inputs, Stamp};
 use crate::memory_map::{self, RAM_LIMITS};
@@ -128,11 +129,12 @@ impl Machine {
         if !RAM_LIMITS.contains(&size) || !size.is_multiple_of(cpu::mem::PAGE_SIZE as u64) {
             return Err(ConfigError::RamSize(size));
         }
-        let len = usize::try_from(size).map_err(|_| ConfigError::RamSize(size))?;
+        let len = usize::try_from(memory_map::store_size(size)).map_err(|_| ConfigError::RamSize(size))?;
         let ram = ram::allocate(len).map_err(|source| ConfigError::Allocate { size, source })?;
-        let mut mem = PhysMem::new(ram);
+        let mut mem = PhysMem::with_backing(ram, size);
         memory_map::install(&mut mem);
         let chipset = Chipset::new(Devices::new(config.rtc, size));
+        chipset.map_memory(&mut mem);
         Ok(Machine {
             cpu: Cpu::new(mem, Box::new(chipset)),
             inputs: Inputs::default(),
@@ -163,6 +165,11 @@ impl Machine {
     /// Take everything `port` has said since the last call.
     pub fn take_output(&mut self, port: OutputPort) -> Vec<u8> {
         self.with_outputs(|outputs| outputs.take(port))
+    }
+
+    /// What the screen shows, or `None` if that is pixels.
+    pub fn text_screen(&self) -> Option<TextScreen> {
+        self.chipset().devices.vga.text(&self.cpu.mem)
     }
 
     /// Both clocks.
@@ -197,6 +204,7 @@ impl Machine {
         self.cpu.reset();
         self.with_chipset(|chipset, cx| {
             chipset.devices.reset();
+            chipset.map_memory(cx.mem);
             *cx.lines = cpu::bus::Lines::default();
             chipset.update_lines(cx.lines);
         });

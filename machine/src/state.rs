@@ -144,6 +144,7 @@ impl Machine {
         self.inputs.timed = snapshot.pending_inputs.clone();
         self.with_chipset(|chipset, cx| {
             chipset.devices = walked.devices;
+            chipset.map_memory(cx.mem);
             chipset.update_lines(cx.lines);
         });
         Ok(())
@@ -172,7 +173,7 @@ impl Machine {
                 };
                 // Not writing what is there already spares a fresh mapping its page faults, and decoded code.
                 if cx.mem.page(page as usize) != Some(&bytes[..]) {
-                    cx.mem.write_rom(u64::from(page) * PAGE_SIZE as u64, &bytes);
+                    cx.mem.write_backing(page as usize * PAGE_SIZE, &bytes);
                 }
             }
         });

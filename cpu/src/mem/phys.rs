@@ -1,7 +1,8 @@
 //! Physical address space: which pages are RAM, ROM or devices, and what has been written since somebody asked.
 //!
 //! Physical RAM address and index into the backing store are the same number, so a map entry is only needed where
-//! the address space is *not* RAM: the legacy hole, ROM, device windows. ROM contents live in the backing store too.
+//! the address space is *not* plain RAM: the legacy hole, ROM, device windows. What backs ROM and device memory lies
+//! in the store after RAM, so that one address can show ROM now and the RAM under it later.
 //!
 //! Invariants:
 //! * Every write to RAM from whatever side passes through here or through a TLB fast entry, and a fast write entry
@@ -18,8 +19,10 @@ const PAGE_SHIFT: u32 = 12;
 /// What an explicitly mapped region of physical addresses is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegionKind {
-    /// Read-only memory; writes vanish.
-    Rom,
+    /// Memory, from this offset of the backing store on (a multiple of the page size).
+    Ram(u32),
+    /// The same read-only; writes vanish.
+    Rom(u32),
     /// Accesses go to the bus.
     Mmio,
 }
@@ -51,6 +54,12 @@ struct Region {
     kind: RegionKind,
 }
 
+impl Region {
+    fn contains(&self, page: u32) -> bool {
+        (self.first_page..=self.last_page).contains(&page)
+    }
+}
+
 /// Page holds decoded instructions: writes must be reported.
 const HAS_CODE: u8 = 0x80;
 /// One bit for each consumer of dirty information.
@@ -60,7 +69,9 @@ const DIRTY_ALL: u8 = 0x7F;
 pub struct PhysMem {
     ram: Ram,
     ram_size: u64,
+    /// Latest first.
     regions: Vec<Region>,
+    remapped: bool,
     flags: Vec<u8>,
     code_writes: Vec<CodeWrite>,
 }
@@ -69,11 +80,20 @@ impl PhysMem {
     /// Address space whose RAM starts at address 0 and fills `ram`. A length that is no multiple of the page size
     /// is rounded down.
     pub fn new(ram: Ram) -> PhysMem {
-        let pages = ram.len().min(1 << 32) / PAGE_SIZE;
+        let all = ram.len() as u64;
+        PhysMem::with_backing(ram, all)
+    }
+
+    /// Address space with `ram_size` bytes of RAM from address 0 on. What `store` has beyond that shows only where
+    /// [`Self::map`] puts it.
+    pub fn with_backing(store: Ram, ram_size: u64) -> PhysMem {
+        let pages = store.len().min(1 << 32) / PAGE_SIZE;
+        let ram_pages = (ram_size / PAGE_SIZE as u64).min(pages as u64);
         PhysMem {
-            ram,
-            ram_size: (pages * PAGE_SIZE) as u64,
+            ram: store,
+            ram_size: ram_pages * PAGE_SIZE as u64,
             regions: Vec::new(),
+            remapped: false,
             flags: vec![DIRTY_ALL; pages],
             code_writes: Vec::new(),
         }
@@ -84,27 +104,39 @@ impl PhysMem {
         self.ram_size
     }
 
-    /// Declare that the pages of `[start, start + len)` are not plain RAM. A later call overrides an earlier one.
-    /// The caller must flush the TLB's cached views afterwards.
+    /// Declare what the pages of `[start, start + len)` are from now on; elsewhere, addresses up to the RAM size are
+    /// RAM. A later call overrides an earlier one. Outside a bus call the caller must drop the TLB's fast views
+    /// afterwards (see `Cpu::map_region`, which does both).
     pub fn map(&mut self, start: u64, len: u64, kind: RegionKind) {
         if len == 0 {
             return;
         }
         let first_page = (start >> PAGE_SHIFT) as u32;
         let last_page = ((start + len - 1) >> PAGE_SHIFT) as u32;
+        // A window that is switched to and fro takes no more room than one that is not.
+        self.regions.retain(|r| r.first_page < first_page || r.last_page > last_page);
         self.regions.insert(0, Region { first_page, last_page, kind });
+        self.remapped = true;
+    }
+
+    /// Whether the map has changed since the last call.
+    pub(crate) fn take_remapped(&mut self) -> bool {
+        std::mem::take(&mut self.remapped)
     }
 
     /// What lives at the page of physical address `addr`.
     pub fn page_kind(&self, addr: u64) -> PageKind {
         let Ok(page) = u32::try_from(addr >> PAGE_SHIFT) else { return PageKind::Bus };
-        let region = self.regions.iter().find(|r| (r.first_page..=r.last_page).contains(&page));
-        match region.map(|r| r.kind) {
-            Some(RegionKind::Mmio) => PageKind::Bus,
-            _ if addr >= self.ram_size => PageKind::Bus,
-            Some(RegionKind::Rom) => PageKind::Rom(page << PAGE_SHIFT),
-            None => PageKind::Ram(page << PAGE_SHIFT),
-        }
+        let Some(region) = self.regions.iter().find(|r| r.contains(page)) else {
+            return if addr < self.ram_size { PageKind::Ram(page << PAGE_SHIFT) } else { PageKind::Bus };
+        };
+        let (base, kind): (u32, fn(u32) -> PageKind) = match region.kind {
+            RegionKind::Ram(base) => (base, PageKind::Ram),
+            RegionKind::Rom(base) => (base, PageKind::Rom),
+            RegionKind::Mmio => return PageKind::Bus,
+        };
+        let offset = u64::from(base) + (u64::from(page - region.first_page) << PAGE_SHIFT);
+        if offset >> PAGE_SHIFT < self.flags.len() as u64 { kind(offset as u32) } else { PageKind::Bus }
     }
 
     /// Read from the backing store at a RAM or ROM offset that a TLB entry vouches for; zero out of range.
@@ -142,40 +174,44 @@ impl PhysMem {
         value.write_le(&mut self.ram, offset as usize);
     }
 
+    /// Offset in the backing store of the `len` bytes at physical address `addr`, if each of their pages is one that
+    /// `accept` takes and they lie there in one piece.
+    fn contiguous(&self, addr: u64, len: usize, accept: fn(PageKind) -> Option<u32>) -> Option<usize> {
+        let end = addr.checked_add(len as u64)?;
+        let first_page = addr & !(PAGE_SIZE as u64 - 1);
+        let start = accept(self.page_kind(first_page))?;
+        let in_one_piece = (first_page..end).step_by(PAGE_SIZE).all(|page| {
+            accept(self.page_kind(page))
+                .is_some_and(|at| u64::from(at) == u64::from(start) + (page - first_page))
+        });
+        in_one_piece.then(|| start as usize + (addr - first_page) as usize)
+    }
+
     /// Borrow `len` bytes at physical address `addr` if they are all RAM or ROM.
     pub fn slice(&self, addr: u64, len: usize) -> Option<&[u8]> {
-        let end = addr.checked_add(len as u64)?;
-        let mut page = addr & !(PAGE_SIZE as u64 - 1);
-        while page < end {
-            if self.page_kind(page) == PageKind::Bus {
-                return None;
-            }
-            page += PAGE_SIZE as u64;
-        }
-        self.ram.get(addr as usize..end as usize)
+        let start = self.contiguous(addr, len, |kind| match kind {
+            PageKind::Ram(offset) | PageKind::Rom(offset) => Some(offset),
+            PageKind::Bus => None,
+        })?;
+        self.ram.get(start..start.checked_add(len)?)
     }
 
     /// Copy `bytes` to physical address `addr` as a device's DMA or a loader does. False (and nothing written) if
     /// any of it is not RAM.
     pub fn write_bytes(&mut self, addr: u64, bytes: &[u8]) -> bool {
-        let Some(end) = addr.checked_add(bytes.len() as u64) else { return false };
-        let mut page = addr & !(PAGE_SIZE as u64 - 1);
-        while page < end {
-            if !matches!(self.page_kind(page), PageKind::Ram(_)) {
-                return false;
-            }
-            page += PAGE_SIZE as u64;
+        let start = self.contiguous(addr, bytes.len(), |kind| match kind {
+            PageKind::Ram(offset) => Some(offset),
+            PageKind::Rom(_) | PageKind::Bus => None,
+        });
+        start.is_some_and(|start| self.write_backing(start, bytes))
+    }
+
+    /// Copy `bytes` into the backing store from offset `start` on, whatever it backs. False (and nothing written) if
+    /// they do not fit.
+    pub fn write_backing(&mut self, start: usize, bytes: &[u8]) -> bool {
+        if start.checked_add(bytes.len()).is_none_or(|end| end > self.flags.len() * PAGE_SIZE) {
+            return false;
         }
-        self.store_backing(addr as usize, bytes)
-    }
-
-    /// Install ROM contents: like [`Self::write_bytes`] but also into ROM pages.
-    pub fn write_rom(&mut self, addr: u64, bytes: &[u8]) -> bool {
-        addr.checked_add(bytes.len() as u64).is_some_and(|end| end <= self.ram_size)
-            && self.store_backing(addr as usize, bytes)
-    }
-
-    fn store_backing(&mut self, start: usize, bytes: &[u8]) -> bool {
         let mut at = start;
         let mut rest = bytes;
         while !rest.is_empty() {
@@ -225,12 +261,12 @@ impl PhysMem {
         std::mem::take(&mut self.code_writes)
     }
 
-    /// Number of RAM pages.
+    /// Number of pages of the backing store.
     pub fn page_count(&self) -> usize {
         self.flags.len()
     }
 
-    /// The bytes of RAM page `page`, if there is such a page.
+    /// The bytes of page `page` of the backing store, if there is such a page.
     pub fn page(&self, page: usize) -> Option<&[u8]> {
         self.ram.get(page.checked_mul(PAGE_SIZE)?..page.checked_add(1)? * PAGE_SIZE)
     }
@@ -248,5 +284,52 @@ impl PhysMem {
             }
         }
         pages
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Four pages of RAM and two more of backing store.
+    fn memory() -> PhysMem {
+        PhysMem::with_backing(Ram::zeroed(6 * PAGE_SIZE), 4 * PAGE_SIZE as u64)
+    }
+
+    #[test]
+    fn the_store_behind_ram_shows_only_where_it_is_mapped() {
+        let mut mem = memory();
+        assert_eq!(mem.page_kind(0x4000), PageKind::Bus);
+        mem.map(0x1000, 0x2000, RegionKind::Rom(0x4000));
+        mem.map(0xFFFF_F000, 0x1000, RegionKind::Ram(0x5000));
+        assert_eq!(mem.page_kind(0x2FFF), PageKind::Rom(0x5000));
+        assert_eq!(mem.page_kind(0xFFFF_F123), PageKind::Ram(0x5000));
+        assert!(mem.write_bytes(0xFFFF_FFFF, b"x") && !mem.write_bytes(0xFFFF_FFFF, b"xy"));
+        assert_eq!(mem.slice(0x2FFF, 1), Some(&b"x"[..]));
+        assert!(!mem.write_bytes(0x1000, b"x"), "ROM");
+        // The regions are no more contiguous in the store than they are of one kind.
+        assert!(mem.slice(0x2FFF, 2).is_none() && mem.slice(0x0FFF, 2).is_none());
+        assert!(mem.slice(0x1FFF, 2).is_some() && mem.slice(0x2FFF, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn switching_a_window_replaces_it() {
+        let mut mem = memory();
+        for n in 0..1000 {
+            let kind = if n % 2 == 0 { RegionKind::Mmio } else { RegionKind::Ram(0x1000) };
+            mem.map(0x1000, 0x2000, kind);
+        }
+        assert_eq!((mem.regions.len(), mem.page_kind(0x1000)), (1, PageKind::Ram(0x1000)));
+        assert!(mem.take_remapped() && !mem.take_remapped());
+        mem.map(0x2000, 0x1000, RegionKind::Mmio);
+        assert_eq!((mem.page_kind(0x1000), mem.page_kind(0x2000)), (PageKind::Ram(0x1000), PageKind::Bus));
+    }
+
+    #[test]
+    fn a_region_beyond_the_store_is_the_bus() {
+        let mut mem = memory();
+        mem.map(0x1000, 0x3000, RegionKind::Ram(0x5000));
+        assert_eq!((mem.page_kind(0x1000), mem.page_kind(0x2000)), (PageKind::Ram(0x5000), PageKind::Bus));
+        assert!(!mem.write_backing(6 * PAGE_SIZE - 1, b"xy") && mem.write_backing(6 * PAGE_SIZE - 1, b"x"));
     }
 }

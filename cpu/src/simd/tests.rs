@@ -184,7 +184,7 @@ fn an_unmasked_exception_changes_only_its_flag() {
 #[test]
 fn wide_operands_reach_devices_and_rom() {
     let mut cpu = sse();
-    cpu.map_region(0x2000, 0x1000, RegionKind::Rom);
+    cpu.map_region(0x2000, 0x1000, RegionKind::Rom(0x2000));
     cpu.simd.xmm[0] = u128::MAX;
     assert_eq!(execute(&mut cpu, MOVAPS_EDI_XMM0), Ok(()));
     assert_eq!(execute(&mut cpu, MOVAPS_XMM0_EDI), Ok(()));

@@ -9,6 +9,9 @@ use crate::session::Plan;
 use machine::boot::{linux, multiboot};
 use std::path::{Path, PathBuf};
 
+/// What the ROM of the display adapter is called when it lies beside the BIOS.
+const VGA_BIOS: &str = "vgabios.bin";
+
 /// Arguments of `boot`.
 #[derive(clap::Args, Debug)]
 #[command(after_help = "\
@@ -26,6 +29,9 @@ pub struct BootArgs {
     /// Start this ROM at the reset vector instead (1 byte to 256 KiB)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "append", "initrd"])]
     bios: Option<PathBuf>,
+    /// ROM of the display adapter for `--bios`; `vgabios.bin` beside the BIOS, where there is one, if not given
+    #[arg(long, value_name = "FILE", requires = "bios")]
+    vga_bios: Option<PathBuf>,
     /// RAM in MiB, at most 3072
     #[arg(long, value_name = "MiB", default_value_t = 64)]
     mem: u64,
@@ -60,18 +66,32 @@ impl BootArgs {
         self.options.refuse_later()?;
         refuse(&[("--disk", !self.disk.is_empty())])?;
         let (path, image) = match (&self.bios, &self.image) {
-            (Some(path), _) => (path, Image::Rom(files::read(path)?.into())),
+            (Some(path), _) => (path, self.firmware(path)?),
             (None, Some(path)) => (path, self.kernel(path)?),
             (None, None) => return Err(Error::Usage("no image given (try `ringside help boot`)".into())),
         };
         let ram = self.mem.saturating_mul(1 << 20);
-        let files =
-            std::iter::once(path.clone()).chain(self.initrds().into_iter().map(|i| split(&i).0.into()));
+        let files = std::iter::once(path.clone())
+            .chain(self.bios.is_some().then(|| self.vga_bios_path()).flatten())
+            .chain(self.initrds().into_iter().map(|i| split(&i).0.into()));
         Ok(Plan { name: path.display().to_string(), ram, image, files: files.collect() })
     }
 
     fn initrds(&self) -> Vec<String> {
         self.initrd.as_deref().map(comma_list).unwrap_or_default()
+    }
+
+    fn firmware(&self, path: &Path) -> Result<Image, Error> {
+        let rom = files::read(path)?.into();
+        let vga_bios = self.vga_bios_path().map(|path| option_rom(&path)).transpose()?;
+        Ok(Image::Firmware { rom, vga_bios })
+    }
+
+    /// The file of the display adapter's ROM.
+    fn vga_bios_path(&self) -> Option<PathBuf> {
+        let beside =
+            || self.bios.as_ref().map(|bios| bios.with_file_name(VGA_BIOS)).filter(|path| path.is_file());
+        self.vga_bios.clone().or_else(beside)
     }
 
     fn kernel(&self, path: &Path) -> Result<Image, Error> {
@@ -93,6 +113,22 @@ impl BootArgs {
         let modules = initrds.iter().map(|item| module(item)).collect::<Result<_, _>>()?;
         Ok(Image::Multiboot { kernel: kernel.into(), command_line, modules })
     }
+}
+
+/// An option ROM: it starts with 55 AA and its length in units of 512 bytes, and is no larger than its area.
+fn option_rom(path: &Path) -> Result<Bytes, Error> {
+    let rom = files::read(path)?;
+    let bad = |what: &str| Error::BadFile { path: path.into(), what: what.into() };
+    let &[0x55, 0xAA, blocks, ..] = rom.as_slice() else {
+        return Err(bad("not an option ROM: it does not start with 55 AA and a length"));
+    };
+    if rom.len() < usize::from(blocks) * 512 {
+        return Err(bad("truncated: shorter than the length in its header"));
+    }
+    if rom.len() > 0x1_0000 {
+        return Err(bad("an option ROM of more than 64 KiB"));
+    }
+    Ok(rom.into())
 }
 
 /// `FILE` or `FILE ARGS`.

@@ -3,6 +3,7 @@
 //! A device is plain serialisable data. It is driven by port accesses and by [`Event`]s, and acts on the world only
 //! through the [`Board`] it is lent: interrupt request lines, the event queue, outputs, the processor's pins.
 
+pub mod fw_cfg;
 pub mod i440fx;
 pub mod i8042;
 pub mod i8254;
@@ -13,6 +14,7 @@ pub mod piix3;
 pub mod piix4_pm;
 pub mod system_control;
 pub mod uart16550;
+pub mod vga;
 
 #[cfg(doc)]
 use crate::events::Event;

@@ -85,6 +85,12 @@ impl PciBus {
         self.functions.iter().find(|f| f.0 == place).map(|f| &f.1)
     }
 
+    /// The function at `place`, if it is the one that the address register selects.
+    pub fn addressed(&mut self, place: u8) -> Option<&mut ConfigSpace> {
+        let (selected, _) = self.selected(0)?;
+        self.functions.iter_mut().find(|f| f.0 == place && place == selected).map(|f| &mut f.1)
+    }
+
     /// The address register, 0xCF8.
     pub fn read_address(&self) -> u32 {
         self.address

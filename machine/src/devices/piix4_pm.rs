@@ -20,6 +20,9 @@ const SCI_IRQ: u8 = 9;
 
 const PMBASE: usize = 0x40;
 const PMREGMISC: usize = 0x80;
+/// Device activity B, whose bit 25 lets a write to port 0xB2 cause an SMI. There is no system management mode here.
+const DEVACTB: usize = 0x58;
+const APMC_EN: u8 = 0x02;
 /// PMREGMISC: decode the I/O range at PMBASE.
 const PMIOSE: u32 = 1;
 
@@ -42,6 +45,8 @@ pub fn config_space() -> ConfigSpace {
     space.set(PMBASE, &[0x01, 0x00, 0x00, 0x00]);
     space.allow(PMBASE, &[0xC0, 0xFF]);
     space.allow(PMREGMISC, &[0x01]);
+    // Firmware that finds it set takes system management mode as set up already, and does not look for it.
+    space.set(DEVACTB + 3, &[APMC_EN]);
     space.allow(0x04, &[0x01]);
     space
 }
