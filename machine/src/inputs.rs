@@ -15,7 +15,7 @@ pub enum Input {
     Com1(Vec<u8>),
     /// Bytes for the second serial port.
     Com2(Vec<u8>),
-    /// Scan codes from the keyboard.
+    /// A key went down or up: what the keyboard sends, in scan code set 2.
     Keys(Vec<u8>),
     /// A rising edge on NMI.
     Nmi,

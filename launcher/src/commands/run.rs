@@ -66,9 +66,18 @@ Console
   bytes in and out; its end is not the end of the run. When a run ends badly, the Host's last words are shown.
 
 Scripts (--script)
-  One instruction a line, in order. `expect TEXT` waits until the console has said TEXT, `send TEXT` types it.
-  `at N nmi` and `at N send TEXT` happen when N instructions have been executed, whatever the rest of the script
-  does. In TEXT, \\n, \\r, \\t, \\\\ and \\xNN stand for bytes. Empty lines and lines that start with # say nothing.
+  One instruction a line, in order:
+      expect TEXT   wait until the console has said TEXT
+      send TEXT     type TEXT at the console
+      screen TEXT   wait until a row of the VGA text screen has TEXT in it (looked at every 10 ms of the machine)
+      key NAME      press and release a key of the PC's own keyboard, or several at once: `key enter`, `key f2`,
+                    `key ctrl-alt-del`
+      keys TEXT     type TEXT on that keyboard (US layout), a keystroke every 20 ms of the machine
+  `at N nmi`, `at N send TEXT` and `at N key NAME` happen when N instructions have been executed, whatever the rest of
+  the script does. In TEXT of the console and of `keys`, \\n, \\r, \\t, \\\\ and \\xNN stand for bytes. Empty lines and
+  lines that start with # say nothing.
+  Keys: a to z, 0 to 9, the punctuation of a US keyboard (`minus` for -), enter esc tab space backspace up down left
+  right home end pgup pgdn ins del f1 to f12 shift ctrl alt rshift rctrl ralt win menu caps num scroll kpenter kpplus.
       # boot, log in, shut down
       expect login:
       send root\\n

@@ -117,7 +117,11 @@ impl Session {
             if let Some(stop) = self.limits.reached(self.machine.now(), Instant::now()) {
                 return Ok(Ending::Stopped(stop));
             }
-            let exit = self.machine.run(self.limits.slice(self.machine.now()));
+            let mut until = self.limits.slice(self.machine.now());
+            if let Some(look) = self.script.as_ref().and_then(|s| s.next_look(self.machine.now().vtime)) {
+                until.vtime = until.vtime.min(look);
+            }
+            let exit = self.machine.run(until);
             self.pass_on_outputs()?;
             match exit {
                 MachineExit::Limit | MachineExit::Output => {}

@@ -197,8 +197,8 @@ fn reset_starts_anew_and_keeps_the_clock() {
     machine.reset();
     assert_eq!(machine.now(), before);
     assert_eq!(machine.cpu.regs.eip, 0xFFF0);
-    let fresh = Devices { rtc: machine.chipset().devices.rtc.clone(), ..Devices::new(0, 0) };
-    assert_eq!(machine.chipset().devices, fresh);
+    let Devices { rtc, fw_cfg, .. } = machine.chipset().devices.clone();
+    assert_eq!(machine.chipset().devices, Devices { rtc, fw_cfg, ..Devices::new(0, 0) });
 }
 
 #[test]

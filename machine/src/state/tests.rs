@@ -3,6 +3,7 @@
 use super::*;
 use crate::inputs::{Input, Stamp};
 use crate::machine::Config;
+use crate::memory_map::write_rom;
 use cpu::bus::{Bus, BusContext, Width};
 use cpu::mmu::TlbEntry;
 use proptest::prelude::*;
@@ -17,6 +18,26 @@ fn write(machine: &mut Machine, addr: u64, bytes: &[u8]) {
 
 fn port(machine: &mut Machine, port: u16, value: u32) {
     machine.with_chipset(|chipset, cx| chipset.port_write(cx, port, Width::Byte, value));
+}
+
+fn word_port(machine: &mut Machine, port: u16, value: u32) {
+    machine.with_chipset(|chipset, cx| chipset.port_write(cx, port, Width::Word, value));
+}
+
+fn dword_port(machine: &mut Machine, port: u16, value: u32) {
+    machine.with_chipset(|chipset, cx| chipset.port_write(cx, port, Width::Dword, value));
+}
+
+/// What is read does not matter; that it was does.
+fn read_port(machine: &mut Machine, port: u16) {
+    machine.with_chipset(|chipset, cx| chipset.port_read(cx, port, Width::Byte));
+}
+
+/// A register of the host bridge; where the address register points is the same each time.
+fn config(machine: &mut Machine, register: u32, value: u32) {
+    dword_port(machine, 0xCF8, 0x8000_0000 | register);
+    dword_port(machine, 0xCFC, value);
+    dword_port(machine, 0xCF8, 0);
 }
 
 fn lines(f: fn(&mut Lines)) -> impl Fn(&mut Machine) {
@@ -49,6 +70,16 @@ fn flips() -> Vec<(&'static str, Flip)> {
         ("com1 wire", Box::new(input(Input::Com1(b"x".to_vec())))),
         ("com2 wire", Box::new(input(Input::Com2(b"x".to_vec())))),
         ("keyboard", Box::new(input(Input::Keys(vec![1])))),
+        ("rom", Box::new(|m| m.with_chipset(|_, cx| assert!(write_rom(cx.mem, 0xF_0000, &[1]))))),
+        ("video memory", Box::new(|m| write(m, 0xB_8001, &[1]))),
+        ("fw_cfg item", Box::new(|m| word_port(m, 0x510, 0x19))),
+        ("fw_cfg position", Box::new(|m| read_port(m, 0x511))),
+        ("fw_cfg file", Box::new(|m| m.with_chipset(|c, _| c.devices.fw_cfg.set_file("x", vec![1])))),
+        ("fw_cfg DMA address", Box::new(|m| dword_port(m, 0x514, 1))),
+        ("pam", Box::new(|m| config(m, 0x58, 0x3000))),
+        ("smram", Box::new(|m| config(m, 0x70, 0x48_0000))),
+        ("dac component", Box::new(|m| read_port(m, 0x3C9))),
+        ("attribute flip-flop", Box::new(|m| port(m, 0x3C0, 0x20))),
         ("rtc base", Box::new(|m| *m = Machine::new(Config { ram: 2 << 20, rtc: 1 }).unwrap())),
         ("ram size", Box::new(|m| *m = Machine::new(Config { ram: 3 << 20, rtc: 1_000_000_000 }).unwrap())),
     ];
@@ -77,7 +108,7 @@ fn flips() -> Vec<(&'static str, Flip)> {
     for (name, flip) in regs {
         flips.push((name, Box::new(move |m: &mut Machine| flip(&mut m.cpu.regs))));
     }
-    let ports: [(&'static str, u16, u32); 14] = [
+    let ports: [(&'static str, u16, u32); 32] = [
         ("master mask", 0x21, 0x55),
         ("slave mask", 0xA1, 0x55),
         ("edge/level", 0x4D0, 0x08),
@@ -85,6 +116,24 @@ fn flips() -> Vec<(&'static str, Flip)> {
         ("timer half count", 0x40, 0x12),
         ("speaker", 0x61, 0x02),
         ("keyboard command", 0x64, 0xD1),
+        ("keyboard config", 0x64, 0xA8),
+        ("keyboard reply", 0x64, 0xC0),
+        ("keyboard target", 0x64, 0xD4),
+        ("keyboard parameter", 0x60, 0xED),
+        ("keyboard off", 0x60, 0xF5),
+        ("vga misc", 0x3C2, 0x66),
+        ("vga feature", 0x3DA, 0x01),
+        ("vga enable", 0x3C3, 0x00),
+        ("sequencer index", 0x3C4, 0x01),
+        ("sequencer", 0x3C5, 0x01),
+        ("graphics index", 0x3CE, 0x01),
+        ("graphics", 0x3CF, 0x01),
+        ("crtc index", 0x3D4, 0x01),
+        ("crtc other index", 0x3D4, 0x02),
+        ("attribute index", 0x3C0, 0x01),
+        ("dac mask", 0x3C6, 0x01),
+        ("dac read index", 0x3C7, 0x01),
+        ("dac write index", 0x3C8, 0x01),
         ("rtc index", 0x70, 0x05),
         ("nmi mask", 0x70, 0x80),
         ("rtc memory", 0x71, 0x33),

@@ -187,6 +187,9 @@ mod tests {
 
     const RAM: u64 = 1 << 20;
 
+    /// Port of the index, index, value.
+    type Setting = (u16, u8, u8);
+
     struct Rig {
         vga: Vga,
         mem: PhysMem,
@@ -198,8 +201,7 @@ mod tests {
             Rig { vga: Vga::default(), mem: PhysMem::with_backing(store, RAM) }
         }
 
-        /// (port of the index, index, value)
-        fn set(&mut self, registers: &[(u16, u8, u8)]) {
+        fn set(&mut self, registers: &[Setting]) {
             for &(port, index, value) in registers {
                 self.vga.write(port, index);
                 self.vga.write(port + 1, value);
@@ -226,8 +228,7 @@ mod tests {
     }
 
     /// Sixteen colours in four planes at 0xA0000.
-    const PLANAR: [(u16, u8, u8); 4] =
-        [(0x3C4, 2, 0x0F), (0x3C4, 4, 0x06), (0x3CE, 5, 0x00), (0x3CE, 6, 0x05)];
+    const PLANAR: [Setting; 4] = [(0x3C4, 2, 0x0F), (0x3C4, 4, 0x06), (0x3CE, 5, 0x00), (0x3CE, 6, 0x05)];
 
     proptest! {
         /// In text mode the registers and a plain mapping give the same.
@@ -264,7 +265,7 @@ mod tests {
     #[test]
     fn write_modes() {
         // (registers beside PLANAR, value written, planes afterwards); the latches hold 0F F0 AA 00
-        let cases: [(&[(u16, u8, u8)], u8, [u8; 4]); 8] = [
+        let cases: [(&[Setting], u8, [u8; 4]); 8] = [
             (&[], 0x3C, [0x3C; 4]),
             (&[(0x3C4, 2, 0x05)], 0x3C, [0x3C, 0xF0, 0x3C, 0x00]),
             (&[(0x3CE, 0, 0x01), (0x3CE, 1, 0x03)], 0x3C, [0xFF, 0x00, 0x3C, 0x3C]),
