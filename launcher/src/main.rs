@@ -7,6 +7,7 @@ mod bench;
 mod cli;
 mod commands;
 mod console;
+mod disk;
 mod ending;
 mod error;
 mod files;

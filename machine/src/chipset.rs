@@ -8,6 +8,7 @@ use crate::devices::fw_cfg::FwCfg;
 use crate::devices::i8042::I8042;
 use crate::devices::i8254::I8254;
 use crate::devices::i8259::PicPair;
+use crate::devices::ide::{self, Ide};
 use crate::devices::mc146818::Mc146818;
 use crate::devices::pci::PciBus;
 use crate::devices::piix4_pm::PowerManagement;
@@ -17,6 +18,7 @@ use crate::devices::vga::{Vga, memory::Planes};
 use crate::devices::{Board, i440fx, piix3, piix4_pm};
 use crate::events::{Event, EventQueue};
 use crate::inputs::Input;
+use crate::media::Medium;
 use crate::memory_map::{ROM, TEXT, VIDEO, video_backing};
 use crate::outputs::{OutputPort, Outputs};
 use cpu::bus::{Bus, BusContext, Lines, StopRequest, Width};
@@ -47,6 +49,8 @@ pub struct Devices {
     pub control: SystemControl,
     /// PCI bus 0.
     pub pci: PciBus,
+    /// IDE channels.
+    pub ide: Ide,
     /// ACPI registers.
     pub power: PowerManagement,
     /// What firmware is told.
@@ -63,6 +67,7 @@ impl Devices {
         let mut pci = PciBus::default();
         pci.plug(i440fx::PLACE, i440fx::config_space());
         pci.plug(piix3::PLACE, piix3::config_space());
+        pci.plug(ide::PLACE, ide::config_space());
         pci.plug(piix4_pm::PLACE, piix4_pm::config_space());
         Devices {
             pic: PicPair::default(),
@@ -73,6 +78,7 @@ impl Devices {
             keyboard: I8042::default(),
             control: SystemControl::default(),
             pci,
+            ide: Ide::default(),
             power: PowerManagement::default(),
             fw_cfg: FwCfg::new(ram),
             vga: Vga::default(),
@@ -80,8 +86,8 @@ impl Devices {
         }
     }
 
-    /// RESET: as after power-up, but the battery-backed clock runs on, and the peers' unsent bytes and what firmware
-    /// is told stay.
+    /// RESET: as after power-up, but the battery-backed clock runs on, and the peers' unsent bytes, the disks and what
+    /// firmware is told stay.
     pub(crate) fn reset(&mut self) {
         let fresh = Devices::new(0, 0);
         let mut rtc = self.rtc.clone();
@@ -92,7 +98,22 @@ impl Devices {
         }
         let mut fw_cfg = self.fw_cfg.clone();
         fw_cfg.reset();
-        *self = Devices { rtc, uarts, fw_cfg, ..fresh };
+        let mut ide = self.ide.clone();
+        ide.reset();
+        *self = Devices { rtc, uarts, ide, fw_cfg, ..fresh };
+    }
+}
+
+/// A port of a PCI function, where software has put it.
+enum FunctionPort {
+    Power(u16),
+    Ide(ide::Port),
+}
+
+impl Devices {
+    fn function_port(&self, port: u16) -> Option<FunctionPort> {
+        let power = piix4_pm::decode(&self.pci, port).map(FunctionPort::Power);
+        power.or_else(|| ide::decode(&self.pci, port).map(FunctionPort::Ide))
     }
 }
 
@@ -102,6 +123,8 @@ pub struct Chipset {
     pub devices: Devices,
     /// What they said to the outside.
     pub outputs: Outputs,
+    /// What is on the disks.
+    pub media: Vec<Medium>,
     /// End of the current run in virtual time: a bound on the deadline that is no state of the machine.
     pub(crate) horizon: u64,
 }
@@ -110,7 +133,15 @@ pub struct Chipset {
 macro_rules! with_board {
     ($self:ident, $cx:ident, |$board:ident, $($device:ident),*| $body:expr) => {{
         let Devices { pic, events, $($device,)* .. } = &mut $self.devices;
-        let $board = &mut Board { now: $cx.vtime, pic, events, outputs: &mut $self.outputs, lines: $cx.lines };
+        let $board = &mut Board {
+            now: $cx.vtime,
+            pic,
+            events,
+            outputs: &mut $self.outputs,
+            lines: $cx.lines,
+            mem: $cx.mem,
+            media: &mut $self.media,
+        };
         $body
     }};
 }
@@ -118,7 +149,7 @@ macro_rules! with_board {
 impl Chipset {
     /// A chipset around `devices`.
     pub fn new(devices: Devices) -> Chipset {
-        Chipset { devices, outputs: Outputs::default(), horizon: u64::MAX }
+        Chipset { devices, outputs: Outputs::default(), media: Vec::new(), horizon: u64::MAX }
     }
 
     /// Bring the processor's pins up to date with the parts.
@@ -145,12 +176,13 @@ impl Chipset {
     /// Let every event happen that is due.
     pub(crate) fn fire_due(&mut self, cx: &mut BusContext<'_>) {
         while let Some(event) = self.devices.events.pop_due(cx.vtime) {
-            with_board!(self, cx, |board, pit, rtc, uarts, power| match event {
+            with_board!(self, cx, |board, pit, rtc, uarts, power, ide, pci| match event {
                 Event::PitOutput => pit.on_event(board),
                 Event::Rtc => rtc.on_event(board),
                 Event::UartReceive(n) => uarts[usize::from(n & 1)].on_receive(board),
                 Event::UartTimeout(n) => uarts[usize::from(n & 1)].on_timeout(board),
                 Event::PmTimer => power.on_event(board),
+                Event::Ide(n) => ide.on_event(board, pci, n),
             });
         }
         self.update_lines(cx.lines);
@@ -225,8 +257,13 @@ impl Bus for Chipset {
         let value = match (port, width) {
             (0xCF8, Width::Dword) => self.devices.pci.read_address(),
             (0xCFC..=0xCFF, _) => self.devices.pci.read_data(port - 0xCFC, width),
-            _ => match piix4_pm::decode(&self.devices.pci, port) {
-                Some(offset) => with_board!(self, cx, |board, power| power.read(board, offset, width)),
+            _ => match self.devices.function_port(port) {
+                Some(FunctionPort::Power(offset)) => {
+                    with_board!(self, cx, |board, power| power.read(board, offset, width))
+                }
+                Some(FunctionPort::Ide(port)) => {
+                    with_board!(self, cx, |board, ide| ide.read(board, port, width))
+                }
                 None => (0..width.bytes() as u16)
                     .map(|n| u32::from(self.read_byte(cx, port.wrapping_add(n))) << (8 * n))
                     .fold(0, |value, byte| value | byte),
@@ -253,9 +290,12 @@ impl Bus for Chipset {
             }
             // Debug exit: the whole value counts.
             (0xF4, _) => cx.lines.request_stop(StopRequest::DebugExit(value & width.ones())),
-            _ => match piix4_pm::decode(&self.devices.pci, port) {
-                Some(offset) => {
+            _ => match self.devices.function_port(port) {
+                Some(FunctionPort::Power(offset)) => {
                     with_board!(self, cx, |board, power| power.write(board, offset, width, value));
+                }
+                Some(FunctionPort::Ide(port)) => {
+                    with_board!(self, cx, |board, ide| ide.write(board, port, width, value));
                 }
                 None => {
                     (0u16..).zip(value.to_le_bytes()).take(width.bytes() as usize).for_each(|(n, byte)| {

@@ -21,6 +21,8 @@ pub enum Event {
     UartTimeout(u8),
     /// Bit 23 of the power-management timer toggles.
     PmTimer,
+    /// A drive on this IDE channel, or the channel's bus master, has something to do.
+    Ide(u8),
 }
 
 impl Event {
@@ -32,6 +34,8 @@ impl Event {
             Event::UartReceive(0) | Event::UartTimeout(0) => 4,
             Event::UartReceive(_) | Event::UartTimeout(_) => 3,
             Event::PmTimer => 9,
+            Event::Ide(0) => 14,
+            Event::Ide(_) => 15,
         }
     }
 }

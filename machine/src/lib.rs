@@ -20,6 +20,7 @@ pub mod events;
 mod hash;
 pub mod inputs;
 mod machine;
+pub mod media;
 pub mod memory_map;
 pub mod outputs;
 pub mod ram;

@@ -6,9 +6,11 @@
 //! * Events that are due happen before inputs that enter at the same moment.
 
 use crate::chipset::{Chipset, Devices};
+use crate::devices::ide::MAX_DISKS;
 use crate::devices::vga::text::TextScreen;
 use crate::hash::RamHash;
 use crate::inputs::{Input, Inputs, Stamp};
+use crate::media::Medium;
 use crate::memory_map::{self, RAM_LIMITS};
 use crate::outputs::{OutputPort, Outputs};
 use crate::ram;
@@ -72,7 +74,8 @@ impl Until {
 pub enum MachineExit {
     /// One of the bounds of [`Until`] was reached.
     Limit,
-    /// A watched output port spoke in the last instruction ([`Outputs::watch`]).
+    /// A watched output port spoke in the last instruction ([`Outputs::watch`]), or the guest flushed a disk whose
+    /// contents the owner saves ([`Medium::take_flush`]).
     Output,
     /// Halted, and nothing happens before `wake_at`; never, without input, if that is `None`. With idle pacing off
     /// only the latter is reported. Call [`Machine::pass_idle`] to let time pass.
@@ -141,6 +144,19 @@ impl Machine {
             pace_idle: false,
             ram_hash: RamHash::default(),
             baseline: None,
+        })
+    }
+
+    /// Connect a hard disk with `medium` on it as the next one: primary master, primary slave, secondary master,
+    /// secondary slave. Its number among the machine's media, or nothing if all places are taken.
+    pub fn connect_disk(&mut self, medium: Medium) -> Option<usize> {
+        self.with_chipset(|chipset, _| {
+            let n = chipset.media.len();
+            (n < MAX_DISKS).then(|| {
+                chipset.devices.ide.connect(n, medium.sectors());
+                chipset.media.push(medium);
+                n
+            })
         })
     }
 

@@ -43,6 +43,11 @@ impl Outputs {
         self.watched[port as usize] = on;
     }
 
+    /// Make the machine stop right after the current instruction: the owner has something to do.
+    pub(crate) fn stop_now(&mut self) {
+        self.seen = true;
+    }
+
     /// Whether a watched port has spoken and nobody has been told yet.
     pub(crate) fn has_seen(&self) -> bool {
         self.seen

@@ -9,6 +9,7 @@ use crate::chipset::Devices;
 use crate::hash::{self, is_zero};
 use crate::inputs::TimedInput;
 use crate::machine::Machine;
+use crate::media::{Medium, Overlay, Summary};
 use cpu::bus::Lines;
 use cpu::fpu::Fpu;
 use cpu::mem::PAGE_SIZE;
@@ -36,6 +37,7 @@ struct Walk<'a> {
     lines: Lines,
     ram_size: u64,
     devices: &'a Devices,
+    media: Vec<Summary>,
 }
 
 /// The walk, read back.
@@ -50,6 +52,7 @@ struct Walked {
     lines: Lines,
     ram_size: u64,
     devices: Devices,
+    media: Vec<Summary>,
 }
 
 type Page = [u8; PAGE_SIZE];
@@ -62,6 +65,7 @@ pub struct Snapshot {
     walk: Vec<u8>,
     pending_inputs: VecDeque<TimedInput>,
     pages: Arc<Pages>,
+    overlays: Vec<Overlay>,
 }
 
 /// A snapshot does not fit the machine.
@@ -75,6 +79,9 @@ pub enum RestoreError {
         /// Bytes in the machine.
         machine: u64,
     },
+    /// It was taken from a machine with other disks.
+    #[error("the snapshot has other disks than the machine")]
+    Disks,
     /// It was not written by this version.
     #[error("the snapshot cannot be read: {0}")]
     Format(#[from] postcard::Error),
@@ -93,6 +100,7 @@ impl Machine {
             lines: Lines { deadline: 0, ..self.cpu.lines.clone() },
             ram_size: self.cpu.mem.ram_size(),
             devices: &self.chipset().devices,
+            media: self.chipset().media.iter().map(Medium::summary).collect(),
         };
         // Writing plain data into a vector has no way to fail.
         postcard::to_stdvec(&walk).unwrap_or_default()
@@ -120,7 +128,8 @@ impl Machine {
             }
         }
         self.baseline = Some(Arc::clone(&pages));
-        Snapshot { walk: self.walk(), pending_inputs: self.inputs.timed.clone(), pages }
+        let overlays = self.chipset().media.iter().map(Medium::overlay).collect();
+        Snapshot { walk: self.walk(), pending_inputs: self.inputs.timed.clone(), pages, overlays }
     }
 
     /// Go back (or forth) to `snapshot`. Costs in proportion to the pages that differ.
@@ -132,6 +141,11 @@ impl Machine {
         let machine = self.cpu.mem.ram_size();
         if walked.ram_size != machine {
             return Err(RestoreError::RamSize { snapshot: walked.ram_size, machine });
+        }
+        let media = &self.chipset().media;
+        let fits = |(medium, summary): (&Medium, &Summary)| medium.sectors() == summary.sectors();
+        if media.len() != walked.media.len() || !media.iter().zip(&walked.media).all(fits) {
+            return Err(RestoreError::Disks);
         }
         self.restore_pages(&snapshot.pages);
         self.cpu.regs = walked.regs;
@@ -145,6 +159,11 @@ impl Machine {
         self.with_chipset(|chipset, cx| {
             chipset.devices = walked.devices;
             chipset.map_memory(cx.mem);
+            chipset
+                .media
+                .iter_mut()
+                .zip(&snapshot.overlays)
+                .for_each(|(medium, overlay)| medium.restore(overlay));
             chipset.update_lines(cx.lines);
         });
         Ok(())

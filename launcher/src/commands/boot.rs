@@ -1,12 +1,13 @@
 //! `ringside boot`: an image on the bare machine, without lguest.
 
+use crate::disk::Disk;
 use crate::error::Error;
 use crate::files;
 use crate::image::{BootModule, Bytes, Image};
-use crate::options::later::refuse;
 use crate::options::{MachineOptions, comma_list};
 use crate::session::Plan;
 use machine::boot::{linux, multiboot};
+use machine::devices::ide::MAX_DISKS;
 use std::path::{Path, PathBuf};
 
 /// What the ROM of the display adapter is called when it lies beside the BIOS.
@@ -18,6 +19,7 @@ const VGA_BIOS: &str = "vgabios.bin";
 Examples:
   ringside boot kernel.elf --append 'verbose' --initrd 'module.bin its arguments,other.bin'
   ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --mem 256
+  ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --disk disk.img --disk data.img,ro
   ringside boot --bios bios.bin --post - --max-insns 1000000
   ringside boot roms/lguest-host.elf --initrd 'roms/first-guest.elf' --append 'guest-mem=64' --mem 128
 
@@ -48,11 +50,13 @@ pub struct BootArgs {
     /// (a comma that is meant is written twice)
     #[arg(long, value_name = "FILE[ ARGS],...")]
     initrd: Option<String>,
+    /// An IDE hard disk with the contents of FILE; up to four: primary master, primary slave, secondary master and
+    /// slave. What the guest writes goes to the file, and is safe there when the guest's flush ends. With `,ro` the
+    /// file is not changed: what the guest writes lasts until the end of the run
+    #[arg(long, value_name = "FILE[,ro]")]
+    disk: Vec<String>,
     #[command(flatten)]
     options: MachineOptions,
-    /// Later: hard disks
-    #[arg(long, value_name = "FILE", help_heading = "Not in this version yet")]
-    disk: Vec<PathBuf>,
 }
 
 impl BootArgs {
@@ -64,7 +68,6 @@ impl BootArgs {
     /// Read everything, and say what machine is to be built.
     pub fn plan(&self) -> Result<Plan, Error> {
         self.options.refuse_later()?;
-        refuse(&[("--disk", !self.disk.is_empty())])?;
         let (path, image) = match (&self.bios, &self.image) {
             (Some(path), _) => (path, self.firmware(path)?),
             (None, Some(path)) => (path, self.kernel(path)?),
@@ -74,7 +77,11 @@ impl BootArgs {
         let files = std::iter::once(path.clone())
             .chain(self.bios.is_some().then(|| self.vga_bios_path()).flatten())
             .chain(self.initrds().into_iter().map(|i| split(&i).0.into()));
-        Ok(Plan { name: path.display().to_string(), ram, image, files: files.collect() })
+        if self.disk.len() > MAX_DISKS {
+            return Err(Error::Usage(format!("--disk: {} disks; at most {MAX_DISKS}", self.disk.len())));
+        }
+        let disks = self.disk.iter().map(|text| Disk::open(text)).collect::<Result<_, _>>()?;
+        Ok(Plan { name: path.display().to_string(), ram, image, files: files.collect(), disks })
     }
 
     fn initrds(&self) -> Vec<String> {

@@ -123,7 +123,7 @@ impl RunArgs {
         let files =
             self.guest.iter().chain(&self.host).cloned().chain(initrds.into_iter().map(PathBuf::from));
         let image = Image::Multiboot { kernel, command_line, modules };
-        Ok(Plan { name, ram, image, files: files.collect() })
+        Ok(Plan { name, ram, image, files: files.collect(), disks: Vec::new() })
     }
 
     fn host_image(&self) -> Result<(String, Bytes), Error> {

@@ -1,14 +1,26 @@
 //! No output may go where an input comes from, or where another output goes.
 
+use crate::disk::Disk;
 use crate::error::Error;
 use crate::options::MachineOptions;
 use std::path::{Path, PathBuf};
 
-/// Check it for `files`, which the image came from, and all files in `options`.
-pub fn keep_apart(files: &[PathBuf], options: &MachineOptions) -> Result<(), Error> {
+/// Check it for `files`, which the image came from, the disks, and all files in `options`.
+pub fn keep_apart(files: &[PathBuf], disks: &[Disk], options: &MachineOptions) -> Result<(), Error> {
+    const READ: &str = "is read";
+    const WRITTEN: &str = "is written";
     let inputs = files.iter().chain(&options.input).chain(&options.script);
-    let mut taken: Vec<(PathBuf, &str)> =
-        inputs.filter_map(|path| Some((identity(path)?, "is read"))).collect();
+    let mut taken: Vec<(PathBuf, &str)> = inputs.filter_map(|path| Some((identity(path)?, READ))).collect();
+    for disk in disks {
+        let Some(identity) = identity(disk.path()) else { continue };
+        let how = if disk.is_saved() { WRITTEN } else { READ };
+        let clash =
+            |(path, other): &&(PathBuf, &str)| *path == identity && (how == WRITTEN || *other == WRITTEN);
+        if let Some((path, how)) = taken.iter().find(clash) {
+            return Err(Error::Usage(format!("--disk: {} {how} in this run", path.display())));
+        }
+        taken.push((identity, how));
+    }
     let outputs = [
         ("--console", &options.console),
         ("--host-log", &options.host_log),
@@ -22,7 +34,7 @@ pub fn keep_apart(files: &[PathBuf], options: &MachineOptions) -> Result<(), Err
         if let Some((path, how)) = taken.iter().find(|(path, _)| *path == identity) {
             return Err(Error::Usage(format!("{option}: {} {how} in this run", path.display())));
         }
-        taken.push((identity, "is written"));
+        taken.push((identity, WRITTEN));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ mod pace;
 mod script;
 
 use crate::console::Console;
+use crate::disk::Disk;
 use crate::ending::{Ending, Status};
 use crate::error::Error;
 use crate::files;
@@ -39,6 +40,8 @@ pub struct Plan {
     pub image: Image,
     /// The files it came from.
     pub files: Vec<PathBuf>,
+    /// Its hard disks.
+    pub disks: Vec<Disk>,
 }
 
 /// Boot `plan` and run it to its end.
@@ -53,8 +56,11 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     let load = |machine: &mut Machine| {
         plan.image.load(machine).map_err(|source| Error::Boot { name: plan.name.clone(), source })
     };
+    for disk in &plan.disks {
+        machine.connect_disk(disk.medium());
+    }
     load(&mut machine)?;
-    keep_apart(&plan.files, options)?;
+    keep_apart(&plan.files, &plan.disks, options)?;
     let mut outputs = Outputs::open(options)?;
     let listener = Listener::attach(&mut machine, options, || Symbols::of(&plan.image));
 
@@ -70,9 +76,19 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     machine.pace_idle = console.is_interactive();
 
     let started = Instant::now();
-    let mut session =
-        Session { machine, outputs, console, script, listener, limits: Limits::new(options, started) };
-    let ending = session.run_to_end(options.no_reboot, load);
+    let mut session = Session {
+        machine,
+        disks: &plan.disks,
+        outputs,
+        console,
+        script,
+        listener,
+        limits: Limits::new(options, started),
+    };
+    let ending = session.run_to_end(options.no_reboot, load).and_then(|ending| {
+        session.save_disks(true)?;
+        Ok(ending)
+    });
     let wall = started.elapsed();
     let Session { mut machine, mut outputs, console, script, listener, .. } = session;
     drop(console);
@@ -94,8 +110,9 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
 }
 
 /// Everything that takes part in a run.
-struct Session {
+struct Session<'a> {
     machine: Machine,
+    disks: &'a [Disk],
     outputs: Outputs,
     console: Console,
     script: Option<Script>,
@@ -103,7 +120,7 @@ struct Session {
     limits: Limits,
 }
 
-impl Session {
+impl Session<'_> {
     fn run_to_end(
         &mut self,
         no_reboot: bool,
@@ -122,6 +139,7 @@ impl Session {
                 until.vtime = until.vtime.min(look);
             }
             let exit = self.machine.run(until);
+            self.save_disks(false)?;
             self.pass_on_outputs()?;
             match exit {
                 MachineExit::Limit | MachineExit::Output => {}
@@ -136,6 +154,13 @@ impl Session {
                 end => return Ok(Ending::Machine(end)),
             }
         }
+    }
+
+    fn save_disks(&mut self, end: bool) -> Result<(), Error> {
+        let disks = self.disks;
+        self.machine.with_chipset(|chipset, _| {
+            disks.iter().zip(&mut chipset.media).try_for_each(|(disk, medium)| disk.save(medium, end))
+        })
     }
 
     fn pass_on_outputs(&mut self) -> Result<(), Error> {

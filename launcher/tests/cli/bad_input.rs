@@ -88,13 +88,12 @@ fn options() {
 fn what_later_versions_have_says_so() {
     let folder = Folder::new();
     let kernel = folder.kernel(LOOP);
-    let cases: [&[&str]; 10] = [
+    let cases: [&[&str]; 9] = [
         &["--engine", "jit"],
         &["--engine", "check"],
         &["--gdb"],
         &["boot", &kernel, "--gdb", "localhost:1234"],
         &["boot", &kernel, "--record", "x"],
-        &["boot", &kernel, "--disk", "x"],
         &["--block", "x"],
         &["--net", "user"],
         &["--rng"],

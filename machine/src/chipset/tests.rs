@@ -58,7 +58,7 @@ fn power_off_as_a_kernel_finds_it() {
         })
         .filter(|&id| id != 0xFFFF_FFFF)
         .collect();
-    assert_eq!(functions, [0x1237_8086, 0x7000_8086, 0x7113_8086]);
+    assert_eq!(functions, [0x1237_8086, 0x7000_8086, 0x7010_8086, 0x7113_8086]);
     rig.put(0xCF8, Width::Dword, 0x8000_0B40);
     rig.put(0xCFC, Width::Dword, 0x600);
     rig.put(0xCF8, Width::Dword, 0x8000_0B80);

@@ -8,6 +8,7 @@ pub mod i440fx;
 pub mod i8042;
 pub mod i8254;
 pub mod i8259;
+pub mod ide;
 mod keyboard;
 pub mod mc146818;
 pub mod pci;
@@ -21,8 +22,10 @@ pub mod vga;
 #[cfg(doc)]
 use crate::events::Event;
 use crate::events::EventQueue;
+use crate::media::Medium;
 use crate::outputs::Outputs;
 use cpu::bus::Lines;
+use cpu::mem::PhysMem;
 use i8259::PicPair;
 
 /// What a device may touch while it serves one access or event.
@@ -37,6 +40,10 @@ pub struct Board<'a> {
     pub outputs: &'a mut Outputs,
     /// The processor's pins.
     pub lines: &'a mut Lines,
+    /// Physical memory, for DMA.
+    pub mem: &'a mut PhysMem,
+    /// What is on the disks.
+    pub media: &'a mut [Medium],
 }
 
 /// A board with nothing else on it, to test one device.
@@ -44,14 +51,30 @@ pub struct Board<'a> {
 pub(crate) mod bench {
     use super::*;
     use crate::events::Event;
+    use cpu::mem::Ram;
 
-    #[derive(Default)]
     pub struct Bench {
         pub now: u64,
         pub pic: PicPair,
         pub events: EventQueue,
         pub outputs: Outputs,
         pub lines: Lines,
+        pub mem: PhysMem,
+        pub media: Vec<Medium>,
+    }
+
+    impl Default for Bench {
+        fn default() -> Bench {
+            Bench {
+                now: 0,
+                pic: PicPair::default(),
+                events: EventQueue::default(),
+                outputs: Outputs::default(),
+                lines: Lines::default(),
+                mem: PhysMem::new(Ram::zeroed(1 << 20)),
+                media: Vec::new(),
+            }
+        }
     }
 
     impl Bench {
@@ -62,6 +85,8 @@ pub(crate) mod bench {
                 events: &mut self.events,
                 outputs: &mut self.outputs,
                 lines: &mut self.lines,
+                mem: &mut self.mem,
+                media: &mut self.media,
             }
         }
 
