@@ -5,7 +5,8 @@
 //! memory ([`ram`]).
 //!
 //! Reading order: [`Machine`] (the run loop), [`chipset`] (what answers at which port), [`devices`], [`events`] and
-//! [`inputs`] (what will happen, what comes from outside), [`state`] (snapshot and hash), [`boot`].
+//! [`inputs`] (what will happen, what comes from outside), [`state`] (snapshot and hash), [`boot`],
+//! [`check`] (two machines compared).
 //!
 //! Principles
 //! 1. Time is virtual ([`time`]). Everything that happens later is in one queue; everything that comes from outside
@@ -14,6 +15,7 @@
 //! 3. Where the run is cut into slices never changes what the guest sees.
 
 pub mod boot;
+pub mod check;
 pub mod chipset;
 pub mod devices;
 pub mod events;

@@ -16,7 +16,13 @@ pub enum OutputPort {
     Post,
 }
 
-const PORTS: usize = 4;
+impl OutputPort {
+    /// Every port.
+    pub const ALL: [OutputPort; 4] =
+        [OutputPort::Com1, OutputPort::Com2, OutputPort::DebugConsole, OutputPort::Post];
+}
+
+const PORTS: usize = OutputPort::ALL.len();
 
 /// Bytes waiting for the owner of the machine.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +42,11 @@ impl Outputs {
     /// Take everything `port` has said since the last call.
     pub fn take(&mut self, port: OutputPort) -> Vec<u8> {
         std::mem::take(&mut self.bytes[port as usize])
+    }
+
+    /// What [`Self::take`] would take.
+    pub fn waiting(&self, port: OutputPort) -> &[u8] {
+        &self.bytes[port as usize]
     }
 
     /// Make the machine stop right after the instruction that emits something at `port`, or no longer.

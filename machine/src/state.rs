@@ -88,7 +88,7 @@ pub enum RestoreError {
 }
 
 impl Machine {
-    fn walk(&self) -> Vec<u8> {
+    pub(crate) fn walk(&self) -> Vec<u8> {
         let walk = Walk {
             insns: self.cpu.insns(),
             idle: self.cpu.idle_ticks(),

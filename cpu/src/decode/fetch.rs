@@ -9,7 +9,7 @@ use super::{Decoded, Op, decode_one};
 use crate::Cpu;
 use crate::fault::Fault;
 use crate::mem::PAGE_SIZE;
-use crate::mmu::Access;
+use crate::mmu::{Access, View};
 
 /// Instructions in a block at most.
 const MAX_OPS: usize = 48;
@@ -47,6 +47,19 @@ impl Cpu {
             }
         }
         self.fetch_single(linear, limit, big).map(Fetched::Single)
+    }
+
+    /// Instructions of the block at CS:EIP, 1 if none is known there. Looks only, so it changes nothing.
+    pub fn instructions_ahead(&mut self) -> u64 {
+        let cs = self.regs.cs();
+        let (linear, big) = (cs.base.wrapping_add(self.regs.eip), cs.big());
+        let view = if self.regs.cpl == 3 { View::User } else { View::Supervisor };
+        let fast = self.tlb.fast(view, linear);
+        if fast.fetch != linear & !0xFFF {
+            return 1;
+        }
+        let offset = linear.wrapping_add(fast.delta);
+        self.blocks.find(offset, big).map_or(1, |id| u64::from(self.blocks.size(id).0).max(1))
     }
 
     /// Decode the block at backing-store `offset`; `None` if not even one instruction fits in its page.

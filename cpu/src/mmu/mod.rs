@@ -3,6 +3,7 @@
 mod access;
 #[cfg(test)]
 mod model;
+mod peek;
 mod tlb;
 mod walk;
 mod wide;
