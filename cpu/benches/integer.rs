@@ -92,6 +92,9 @@ fn machine(code: &[u8]) -> Cpu {
     cpu.regs.eip = CODE;
     cpu.regs.gpr[gpr::ESP] = STACK;
     cpu.state_changed();
+    if std::env::args().any(|a| a == "--jit") {
+        cpu.set_engine(cpu::Engine::Jit).expect("a host with a compiled engine");
+    }
     cpu
 }
 

@@ -62,6 +62,11 @@ pub struct Cpu {
     pub(crate) attention: bool,
     /// Fast view for the program's data accesses: follows CPL and EFLAGS.AC.
     pub(crate) view: View,
+    /// The compiled engine, if it is in use.
+    #[cfg(jit)]
+    pub(crate) jit: Option<Box<crate::jit::Jit>>,
+    #[cfg(jit)]
+    pub(crate) frame: crate::jit::Frame,
 }
 
 impl Cpu {
@@ -86,6 +91,10 @@ impl Cpu {
             stop_at: 0,
             attention: true,
             view: View::Supervisor,
+            #[cfg(jit)]
+            jit: None,
+            #[cfg(jit)]
+            frame: crate::jit::Frame::default(),
         }
     }
 

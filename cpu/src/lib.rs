@@ -18,11 +18,14 @@ pub mod bus;
 mod cpu;
 mod cpuid;
 pub mod decode;
+mod engine;
 pub mod event;
 pub mod fault;
 pub mod flags;
 pub mod fpu;
 mod interp;
+#[cfg(jit)]
+mod jit;
 pub mod mem;
 pub mod mmu;
 mod mutant;
@@ -36,6 +39,9 @@ mod testing;
 pub mod word;
 
 pub use crate::cpu::{Counters, Cpu};
+pub use engine::{Engine, Unsupported};
 pub use fault::Fault;
 pub use interp::Exit;
+#[cfg(jit)]
+pub use jit::{JitStats, Mapping};
 pub use mutant::Mutant;

@@ -24,6 +24,8 @@ pub struct Block {
     pub(crate) bytes: u32,
     offset: u32,
     big: bool,
+    /// How often it was looked for by the compiled engine, up to 255.
+    warmth: u8,
 }
 
 /// What is known about code in one page.
@@ -40,6 +42,10 @@ pub struct BlockCache {
     index: HashMap<u64, u32>,
     quick: Box<[(u64, u32); QUICK]>,
     pages: HashMap<u32, CodePage>,
+    /// Counts how often the cache started over: numbers of blocks mean something within one generation.
+    generation: u32,
+    /// Blocks dropped since somebody asked.
+    dropped: Vec<u32>,
 }
 
 const NO_KEY: u64 = u64::MAX;
@@ -51,6 +57,8 @@ impl Default for BlockCache {
             index: HashMap::new(),
             quick: Box::new([(NO_KEY, 0); QUICK]),
             pages: HashMap::new(),
+            generation: 0,
+            dropped: Vec::new(),
         }
     }
 }
@@ -119,7 +127,7 @@ impl BlockCache {
             self.clear(mem);
         }
         let id = self.slab.len() as u32;
-        self.slab.push(Block { ops, bytes, offset, big });
+        self.slab.push(Block { ops, bytes, offset, big, warmth: 0 });
         self.index.insert(key(offset, big), id);
         let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
         page.blocks.push(id);
@@ -139,7 +147,8 @@ impl BlockCache {
         }
         let mut lines = 0;
         let mut hit = false;
-        let (slab, index, quick) = (&mut self.slab, &mut self.index, &mut self.quick);
+        let (slab, index, quick, dropped) =
+            (&mut self.slab, &mut self.index, &mut self.quick, &mut self.dropped);
         page.blocks.retain(|&id| {
             let block = &mut slab[id as usize];
             let start = block.offset % PAGE_SIZE as u32;
@@ -149,6 +158,7 @@ impl BlockCache {
                 return true;
             }
             hit = true;
+            dropped.push(id);
             index.remove(&key(block.offset, block.big));
             quick[quick_slot(block.offset)] = (NO_KEY, 0);
             // The slot stays, empty, until the cache starts over; `bytes == 0` marks it dead.
@@ -163,8 +173,32 @@ impl BlockCache {
         hit
     }
 
+    /// Which generation of blocks this is.
+    pub(crate) fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// Blocks dropped by [`Self::invalidate`] since the last call.
+    pub(crate) fn take_dropped(&mut self) -> Vec<u32> {
+        std::mem::take(&mut self.dropped)
+    }
+
+    /// Instructions of block `id`.
+    pub(crate) fn ops(&self, id: u32) -> &[Op] {
+        &self.slab[id as usize].ops
+    }
+
+    /// Count a visit of block `id`; returns how many there were.
+    pub(crate) fn warm_up(&mut self, id: u32) -> u8 {
+        let block = &mut self.slab[id as usize];
+        block.warmth = block.warmth.saturating_add(1);
+        block.warmth
+    }
+
     /// Forget all blocks.
     pub(crate) fn clear(&mut self, mem: &mut PhysMem) {
+        self.generation = self.generation.wrapping_add(1);
+        self.dropped.clear();
         for page in self.pages.keys() {
             mem.set_has_code(page * PAGE_SIZE as u32, false);
         }

@@ -35,11 +35,7 @@ impl Cpu {
             return Err(Fault::GP0);
         }
         if let Some(offset) = self.fetch_offset(linear)? {
-            let id = match self.blocks.find(offset, big) {
-                Some(id) => Some(id),
-                None => self.decode_block(offset, big),
-            };
-            if let Some(id) = id {
+            if let Some(id) = self.block_at(offset, big) {
                 let (_, bytes) = self.blocks.size(id);
                 if self.regs.eip as u64 + bytes as u64 - 1 <= limit as u64 {
                     return Ok(Fetched::Block(id));
@@ -60,6 +56,19 @@ impl Cpu {
         }
         let offset = linear.wrapping_add(fast.delta);
         self.blocks.find(offset, big).map_or(1, |id| u64::from(self.blocks.size(id).0).max(1))
+    }
+
+    /// The block at backing-store `offset`; `None` if not even one instruction fits in its page.
+    #[inline(always)]
+    pub(crate) fn block_at(&mut self, offset: u32, big: bool) -> Option<u32> {
+        self.blocks.find(offset, big).or_else(|| self.decode_block(offset, big))
+    }
+
+    /// The `count` instructions at backing-store `offset`, as the decoder gives them.
+    #[cfg(jit)]
+    pub(crate) fn instructions_at(&self, offset: u32, big: bool, count: usize) -> Vec<iced_x86::Instruction> {
+        let bytes = self.mem.page(offset as usize / PAGE_SIZE).unwrap_or_default();
+        super::translate::instructions(&bytes[offset as usize % PAGE_SIZE..], big, count)
     }
 
     /// Decode the block at backing-store `offset`; `None` if not even one instruction fits in its page.
@@ -119,6 +128,8 @@ impl Cpu {
                 self.attention = true;
             }
         }
+        #[cfg(jit)]
+        self.forget_compiled();
     }
 }
 

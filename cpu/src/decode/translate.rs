@@ -52,6 +52,12 @@ pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
     }
 }
 
+/// The first `count` instructions of `bytes`.
+#[cfg(jit)]
+pub(super) fn instructions(bytes: &[u8], big: bool, count: usize) -> Vec<Instruction> {
+    Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, OPTIONS).iter().take(count).collect()
+}
+
 /// Whether the instruction at the start of `bytes`, invalid within its fifteen bytes, goes on after them: then it is
 /// #GP(0) instead of #UD. iced-x86 does not tell, but an instruction so long has a prefix that says nothing about its
 /// length, and without that prefix it is just one that misses a byte.

@@ -45,7 +45,7 @@ impl Cpu {
                 // Without breakpoints RF hides nothing; it ends with the next instruction.
                 self.regs.flags.put(flags::RF, false);
             }
-            if let Err(fault) = self.run_block() {
+            if let Err(fault) = self.run_engine() {
                 self.raise(fault);
                 self.attention = true;
             }
@@ -96,9 +96,21 @@ impl Cpu {
         self.insns != 0 && self.regs.ss_shadow == self.insns
     }
 
+    #[cfg(jit)]
+    #[inline(always)]
+    fn run_engine(&mut self) -> Result<(), Fault> {
+        if self.jit.is_some() { self.run_compiled() } else { self.run_block() }
+    }
+
+    #[cfg(not(jit))]
+    #[inline(always)]
+    fn run_engine(&mut self) -> Result<(), Fault> {
+        self.run_block()
+    }
+
     /// Execute the block at CS:EIP, or as much of it as fits before `stop_at`.
     #[inline(always)]
-    fn run_block(&mut self) -> Result<(), Fault> {
+    pub(crate) fn run_block(&mut self) -> Result<(), Fault> {
         match self.code_at_eip()? {
             Fetched::Block(id) => {
                 let ops = self.blocks.take_ops(id);

@@ -99,6 +99,12 @@ impl PhysMem {
         }
     }
 
+    /// Where the backing store begins.
+    #[cfg(jit)]
+    pub(crate) fn backing(&self) -> *const u8 {
+        self.ram.as_ptr()
+    }
+
     /// Bytes of RAM (holes included).
     pub fn ram_size(&self) -> u64 {
         self.ram_size

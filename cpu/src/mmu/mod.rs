@@ -1,6 +1,8 @@
 //! Paging (SDM vol. 3, chapter 4): the walk, the TLB as architectural state, and linear memory access.
 
 mod access;
+#[cfg(jit)]
+pub(crate) mod flat;
 #[cfg(test)]
 mod model;
 mod peek;

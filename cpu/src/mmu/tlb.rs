@@ -128,6 +128,9 @@ pub struct Tlb {
     fast: [Box<[FastEntry; FAST]>; 3],
     /// Lines in use, per view: what a flush has to clear.
     used: [Vec<u16>; 2],
+    /// The same for compiled code.
+    #[cfg(jit)]
+    pub(crate) flat: Option<super::flat::FlatViews>,
 }
 
 impl Default for Tlb {
@@ -137,6 +140,8 @@ impl Default for Tlb {
             live: Vec::new(),
             fast: std::array::from_fn(|_| Box::new([EMPTY; FAST])),
             used: [Vec::new(), Vec::new()],
+            #[cfg(jit)]
+            flat: None,
         }
     }
 }
@@ -229,6 +234,10 @@ impl Tlb {
             delta: (offset & !0xFFF).wrapping_sub(page),
         };
         self.used[view as usize].push(index as u16);
+        #[cfg(jit)]
+        if let Some(flat) = &mut self.flat {
+            flat.fill(view as usize, linear, offset, [read, write, fetch]);
+        }
     }
 
     /// Forget every fast line: after a change of CR0.WP, A20, the memory map, breakpoints.
@@ -237,6 +246,10 @@ impl Tlb {
             for index in used.drain(..) {
                 view[index as usize] = EMPTY;
             }
+        }
+        #[cfg(jit)]
+        if let Some(flat) = &mut self.flat {
+            flat.drop_all();
         }
     }
 
@@ -247,11 +260,19 @@ impl Tlb {
                 view[index as usize].write = NO_PAGE;
             }
         }
+        #[cfg(jit)]
+        if let Some(flat) = &mut self.flat {
+            flat.drop_writes();
+        }
     }
 
     fn drop_fast_page(&mut self, linear: u32) {
         for view in &mut self.fast[..2] {
             view[(linear >> 12) as usize % FAST] = EMPTY;
+        }
+        #[cfg(jit)]
+        if let Some(flat) = &mut self.flat {
+            flat.drop_page(linear);
         }
     }
 

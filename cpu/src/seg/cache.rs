@@ -105,6 +105,21 @@ impl Segment {
         self.attr & 1 << 22 != 0
     }
 
+    /// First and last offset that an access may touch.
+    pub(crate) const fn bounds(&self) -> (u32, u32) {
+        (self.lo, self.hi)
+    }
+
+    /// Some access may read.
+    pub(crate) const fn readable(&self) -> bool {
+        self.rights & READ != 0
+    }
+
+    /// Some access may write.
+    pub(crate) const fn writable(&self) -> bool {
+        self.rights & WRITE != 0
+    }
+
     /// Whether `size` bytes at `offset` may be read.
     #[inline(always)]
     pub const fn allows_read(&self, offset: u32, size: u32) -> bool {

@@ -1,0 +1,273 @@
+//! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
+
+use super::backend::{self, EdgeSite, Quirks, Source, Stubs};
+use super::memory::{CodeMemory, Mapping};
+use super::mode::{JumpTable, Mode};
+use super::stats::JitStats;
+use super::{Leave, run};
+use crate::decode::Op;
+use iced_x86::Instruction;
+use std::collections::HashMap;
+use std::io;
+
+/// Bytes of code memory.
+const MEMORY: usize = 32 << 20;
+/// Modes at most; beyond that everything starts over.
+const MODES: usize = 32;
+/// Compiled blocks at most.
+const BLOCKS: usize = 1 << 18;
+/// See [`Jit::warm`].
+const WARM: u8 = 3;
+const NOTHING: u32 = u32::MAX;
+
+/// A block with host code.
+struct Compiled {
+    /// Where its code begins.
+    place: usize,
+    eip: u32,
+    /// Its page in the backing store.
+    frame: u32,
+    mode: usize,
+    edges: [Option<EdgeSite>; 2],
+    /// What each edge is linked to.
+    links: [u32; 2],
+    /// Edges linked to this block (or that were).
+    incoming: Vec<u32>,
+    ops: Box<[Op]>,
+}
+
+struct ModeState {
+    mode: Mode,
+    table: JumpTable,
+    dispatch: usize,
+}
+
+/// Everything the compiled engine remembers.
+pub(crate) struct Jit {
+    memory: CodeMemory,
+    used: usize,
+    fixed: usize,
+    stubs: Stubs,
+    quirks: Quirks,
+    modes: Vec<ModeState>,
+    current: usize,
+    blocks: Vec<Compiled>,
+    /// Compiled forms of each decoded block.
+    by_source: HashMap<u32, Vec<u32>>,
+    /// Instructions of forgotten blocks that may still be running.
+    graveyard: Vec<Box<[Op]>>,
+    /// The state of the block cache this belongs to.
+    pub(super) generation: u32,
+    /// Times a block is interpreted before it is worth compiling.
+    pub(super) warm: u8,
+    pub(super) stats: JitStats,
+}
+
+impl Jit {
+    /// An empty engine.
+    ///
+    /// # Errors
+    /// The host lacks something.
+    pub fn new(mapping: Mapping, generation: u32) -> io::Result<Jit> {
+        if !backend::is_supported() {
+            return Err(io::Error::other("the compiled engine needs a processor with BMI2 (2013 or later)"));
+        }
+        let mut memory = CodeMemory::new(MEMORY, mapping)?;
+        let (code, stubs) =
+            backend::fixed(run::call as *const () as u64, run::call_checked as *const () as u64);
+        memory.write(0, &code);
+        let fixed = code.len().next_multiple_of(64);
+        Ok(Jit {
+            memory,
+            used: fixed,
+            fixed,
+            stubs,
+            quirks: Quirks::probe(),
+            modes: Vec::new(),
+            current: 0,
+            blocks: Vec::new(),
+            by_source: HashMap::new(),
+            graveyard: Vec::new(),
+            generation,
+            warm: WARM,
+            stats: JitStats::default(),
+        })
+    }
+
+    /// Address of the way in.
+    pub fn enter_address(&self) -> *const u8 {
+        self.memory.address(self.stubs.enter)
+    }
+
+    /// Compiled code is not running: let go of what it could still use; start over if there is no room.
+    pub fn safe_point(&mut self, generation: u32) {
+        self.graveyard.clear();
+        let full = self.memory.len() - self.used < 1 << 18
+            || self.modes.len() >= MODES
+            || self.blocks.len() >= BLOCKS;
+        if full || generation != self.generation {
+            self.generation = generation;
+            self.flush();
+        }
+    }
+
+    /// Forget everything.
+    fn flush(&mut self) {
+        self.stats.flushes += 1;
+        self.used = self.fixed;
+        self.modes.clear();
+        self.blocks.clear();
+        self.by_source.clear();
+    }
+
+    /// Make `mode` the current one.
+    pub(super) fn set_mode(&mut self, mode: &Mode) {
+        if self.modes.get(self.current).is_some_and(|m| m.mode == *mode) {
+            return;
+        }
+        self.current = match self.modes.iter().position(|m| m.mode == *mode) {
+            Some(known) => known,
+            None => self.add_mode(*mode),
+        };
+    }
+
+    fn add_mode(&mut self, mode: Mode) -> usize {
+        let table = JumpTable::new();
+        let at = self.used;
+        let leave = self.stubs.leave;
+        let code = backend::dispatch(table.address(), mode.cs().base, Leave::Indirect as u32, |end| {
+            (leave as i64 - (at + end) as i64) as i32
+        });
+        self.memory.write(at, &code);
+        self.used = (at + code.len()).next_multiple_of(16);
+        self.modes.push(ModeState { mode, table, dispatch: at });
+        self.modes.len() - 1
+    }
+
+    /// Whether `mode` is the current one.
+    pub(super) fn is_mode(&self, mode: &Mode) -> bool {
+        self.modes.get(self.current).is_some_and(|m| m.mode == *mode)
+    }
+
+    /// Code for `eip` in page `frame` of the backing store, in the current mode, if the jump table has it.
+    pub fn find_quickly(&self, eip: u32, frame: u32) -> Option<u64> {
+        self.modes[self.current].table.find(eip, frame)
+    }
+
+    /// The compiled form of decoded block `source` for `eip` in the current mode; in the jump table from now on.
+    pub fn find(&mut self, source: u32, eip: u32) -> Option<u32> {
+        let id = *self.by_source.get(&source)?.iter().find(|&&id| {
+            let b = &self.blocks[id as usize];
+            b.eip == eip && b.mode == self.current
+        })?;
+        self.put_in_table(id);
+        Some(id)
+    }
+
+    fn put_in_table(&mut self, id: u32) {
+        let b = &self.blocks[id as usize];
+        let code = self.memory.address(b.place) as u64;
+        self.modes[b.mode].table.set(b.eip, b.frame, code);
+    }
+
+    /// Address of the code of block `id`.
+    pub fn address(&self, id: u32) -> u64 {
+        self.memory.address(self.blocks[id as usize].place) as u64
+    }
+
+    /// Compile decoded block `source`, whose instructions are `ops`, for `eip` in the current mode.
+    pub fn compile(
+        &mut self,
+        source: u32,
+        ops: Vec<Op>,
+        insns: &[Instruction],
+        eip: u32,
+        frame: u32,
+    ) -> Option<u32> {
+        let id = self.blocks.len() as u32;
+        let ops = ops.into_boxed_slice();
+        let state = &self.modes[self.current];
+        let code = backend::translate(&Source {
+            insns,
+            ops: &ops,
+            eip,
+            mode: &state.mode,
+            edge: id * 2,
+            at: self.used,
+            dispatch: state.dispatch,
+            stubs: &self.stubs,
+            quirks: &self.quirks,
+        })?;
+        let place = self.used;
+        if code.code.len() > self.memory.len() - place {
+            return None;
+        }
+        self.memory.write(place, &code.code);
+        self.used = (place + code.code.len()).next_multiple_of(16);
+        self.stats.blocks += 1;
+        self.stats.guest_insns += ops.len() as u64;
+        self.stats.inlined_insns += code.inlined as u64;
+        self.stats.bytes += code.code.len() as u64;
+        self.blocks.push(Compiled {
+            place,
+            eip,
+            frame,
+            mode: self.current,
+            edges: code.edges,
+            links: [NOTHING; 2],
+            incoming: Vec::new(),
+            ops,
+        });
+        self.by_source.entry(source).or_default().push(id);
+        self.put_in_table(id);
+        Some(id)
+    }
+
+    /// Edge number `edge` leads to block `target` from now on.
+    pub fn link(&mut self, edge: u32, target: u32) {
+        let (from, k) = (edge as usize / 2, edge as usize % 2);
+        let Some(source) = self.blocks.get(from) else { return };
+        let Some(site) = source.edges[k] else { return };
+        let to = &self.blocks[target as usize];
+        if site.target != to.eip || source.mode != to.mode {
+            return;
+        }
+        if site.guard.is_none() && source.frame != to.frame {
+            return;
+        }
+        let (place, frame) = (to.place, to.frame);
+        if let Some(guard) = site.guard {
+            self.memory.write(guard, &(frame + 1).wrapping_neg().to_le_bytes());
+        }
+        self.memory.write(site.jump, &backend::jump_distance(site.jump, place));
+        self.blocks[from].links[k] = target;
+        self.blocks[target as usize].incoming.push(edge);
+        self.stats.links += 1;
+    }
+
+    fn unlink(&mut self, edge: u32) {
+        let (from, k) = (edge as usize / 2, edge as usize % 2);
+        self.blocks[from].links[k] = NOTHING;
+        if let Some(site) = self.blocks[from].edges[k] {
+            self.memory.write(site.jump, &backend::jump_distance(site.jump, site.stub));
+        }
+    }
+
+    /// Decoded block `source` is gone: so is its code, from the next instruction on.
+    pub fn forget(&mut self, source: u32) {
+        for id in self.by_source.remove(&source).unwrap_or_default() {
+            self.stats.invalidated += 1;
+            for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {
+                if self.blocks[edge as usize / 2].links[edge as usize % 2] == id {
+                    self.unlink(edge);
+                }
+            }
+            let address = self.address(id);
+            let block = &mut self.blocks[id as usize];
+            block.edges = [None; 2];
+            self.graveyard.push(std::mem::take(&mut block.ops));
+            let (mode, eip) = (block.mode, block.eip);
+            self.modes[mode].table.remove(eip, address);
+        }
+    }
+}

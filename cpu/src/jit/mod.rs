@@ -1,0 +1,66 @@
+//! The compiled engine: blocks of the interpreter's own decoder, turned into host code.
+//!
+//! It is indistinguishable from the interpreter, counts included: the same blocks, the same TLB, the same handlers for
+//! everything that has no code in line, and exits at the same instructions. `docs/jit.md` explains the design.
+//!
+//! | file | what |
+//! |---|---|
+//! | `run` | from the run loop into compiled code and back |
+//! | `cache` | compiled blocks: found, linked to each other, forgotten |
+//! | `mode` | what code takes for granted; the table of indirect targets |
+//! | `memory/` | memory that holds code |
+//! | `stats` | counts for people |
+//! | `x86_64/` | the backend: everything that knows the host |
+
+mod cache;
+mod memory;
+mod mode;
+mod run;
+mod stats;
+#[cfg(test)]
+mod tests;
+mod x86_64;
+
+use x86_64 as backend;
+
+pub(crate) use cache::Jit;
+pub use memory::Mapping;
+use mode::Mode;
+pub use stats::JitStats;
+
+use crate::fault::Fault;
+
+/// Why compiled code came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Leave {
+    /// The next block has more instructions than may be retired.
+    Budget = 1,
+    /// An edge that leads nowhere yet; its number is in the frame.
+    Edge = 2,
+    /// An indirect target that the jump table does not know.
+    Indirect = 3,
+    /// A handler asked for attention, or changed the mode. The `Cpu` is up to date.
+    Attention = 4,
+    /// A handler faulted. The `Cpu` is up to date.
+    Fault = 5,
+}
+
+/// What compiled code and the runtime hand to each other; part of the `Cpu`.
+#[derive(Debug, Default)]
+pub(crate) struct Frame {
+    /// Arithmetic flags: bits 8 to 15 as LAHF gives them, bit 0 is OF.
+    pub flags: u16,
+    /// Number of the edge that left.
+    pub edge: u32,
+    /// For an instruction with two memory operands.
+    pub spare: u32,
+    /// Instructions that may still be retired, plus the backend's base.
+    pub budget: u64,
+    /// Instruction count at which nothing may be retired any more.
+    pub end: u64,
+    /// Biased address of the flat view.
+    pub view: u64,
+    /// The fault of [`Leave::Fault`].
+    pub fault: Option<Fault>,
+}

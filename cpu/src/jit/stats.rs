@@ -1,0 +1,26 @@
+//! What the compiled engine did, for people. No part of the machine state.
+
+/// Counts since the engine was chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JitStats {
+    /// Blocks compiled.
+    pub blocks: u64,
+    /// Guest instructions in them.
+    pub guest_insns: u64,
+    /// Those with code in line.
+    pub inlined_insns: u64,
+    /// Bytes of host code.
+    pub bytes: u64,
+    /// Instructions retired by compiled code, handlers called by it included.
+    pub retired: u64,
+    /// Times compiled code was entered.
+    pub entries: u64,
+    /// Exits by kind: budget, edge without a target, indirect target unknown, attention, fault.
+    pub exits: [u64; 5],
+    /// Edges linked.
+    pub links: u64,
+    /// Blocks forgotten because their bytes were written.
+    pub invalidated: u64,
+    /// Times everything was forgotten.
+    pub flushes: u64,
+}

@@ -1,0 +1,259 @@
+//! The engines against each other: the same program in two processors, one interpreted, one compiled, stopped at the
+//! same counts, compared in everything.
+
+use crate::bus::EmptyBus;
+use crate::mem::{PhysMem, Ram};
+use crate::regs::{TableRegister, cr0};
+use crate::seg::{SegReg, Segment};
+use crate::testing::{CODE, IDT, STACK, code_of, data_of, handler, in_ring, set_descriptor, set_gate};
+use crate::{Cpu, Engine};
+use proptest::prelude::*;
+
+const DIRECTORY: u32 = 0x20000;
+const TABLE: u32 = 0x21000;
+
+/// Compiled, for every block from its first visit on.
+fn compiled(mut cpu: Cpu) -> Cpu {
+    cpu.set_engine(Engine::Jit).expect("this host has a compiled engine");
+    cpu.jit.as_mut().expect("just set").warm = 1;
+    cpu
+}
+
+/// Everything that must be equal.
+fn compare(a: &mut Cpu, b: &mut Cpu, what: &str) {
+    assert_eq!(a.regs, b.regs, "registers, {what}");
+    assert_eq!((a.insns(), a.vtime()), (b.insns(), b.vtime()), "counts, {what}");
+    assert_eq!(a.tlb.entries(), b.tlb.entries(), "TLB, {what}");
+    let size = a.mem.ram_size() as usize;
+    let (x, y) = (a.mem.slice(0, size), b.mem.slice(0, size));
+    if x != y {
+        let at = x.and_then(|x| y.and_then(|y| (0..size).find(|&n| x[n] != y[n])));
+        panic!("memory at {at:x?}, {what}");
+    }
+    assert_eq!(a.counters.exceptions, b.counters.exceptions, "exceptions, {what}");
+}
+
+/// Run both to each of `stops` and compare.
+fn lockstep(make: impl Fn() -> Cpu, stops: impl IntoIterator<Item = u64>) -> Cpu {
+    let (mut a, mut b) = (make(), compiled(make()));
+    for stop in stops {
+        let (x, y) = (a.run(stop), b.run(stop));
+        assert_eq!(x, y, "exit at {stop}");
+        compare(&mut a, &mut b, &format!("at {stop}"));
+    }
+    b
+}
+
+/// Turn on paging: everything mapped for everybody but a few pages of other kinds.
+fn paged(mut cpu: Cpu) -> Cpu {
+    cpu.phys_write(DIRECTORY as u64, TABLE | 7);
+    for page in 0..64u32 {
+        let flags = match page {
+            0x28 => 5, // read-only
+            0x29 => 3, // supervisor
+            0x2A => 0, // absent
+            _ => 7,
+        };
+        cpu.phys_write((TABLE + 4 * page) as u64, page << 12 | flags);
+    }
+    cpu.regs.cr3 = DIRECTORY;
+    cpu.regs.cr0 |= cr0::PG | cr0::WP;
+    cpu.state_changed();
+    cpu
+}
+
+/// A handler that skips nothing but counts: every vector ends in HLT, so a fault ends the program.
+fn machine(ring: u8, code: &[u8], gpr: [u32; 8], limit: Option<u32>) -> Cpu {
+    let mut cpu = in_ring(ring, code);
+    cpu.regs.gpr = gpr;
+    if let Some(limit) = limit {
+        for seg in [SegReg::Ds, SegReg::Es, SegReg::Ss] {
+            let s = cpu.regs.seg[seg as usize];
+            cpu.regs.seg[seg as usize] = Segment::new(s.selector, 0, limit, s.attr & !0x80_0000);
+        }
+    }
+    cpu.state_changed();
+    paged(cpu)
+}
+
+/// Bytes of instructions that mostly stay in line: ALU rows, shifts, moves, memory near 0x27F00-0x2A100, short
+/// branches, stack.
+fn instruction() -> impl Strategy<Value = Vec<u8>> {
+    let modrm_reg = (0..8u8, 0..8u8).prop_map(|(a, b)| 0xC0 | a << 3 | b);
+    // [esi + disp8], [ebx + edi*4 + disp8], [disp32]
+    let memory = (0..8u8, any::<i8>(), 0..3u8, 0x27F00..0x2A100u32).prop_map(|(r, d, kind, at)| match kind {
+        0 => vec![0x46 | r << 3, d as u8],
+        1 => vec![0x44 | r << 3, 0xBB, d as u8],
+        _ => [&[0x05 | r << 3][..], &at.to_le_bytes()].concat(),
+    });
+    let operand = prop_oneof![2 => modrm_reg.prop_map(|b| vec![b]), 1 => memory.clone()];
+    let op = |bytes: &'static [u8]| (Just(bytes), operand.clone()).prop_map(|(o, m)| [o, &m[..]].concat());
+    prop_oneof![
+        6 => (0..8u8, 0..4u8, operand.clone()).prop_map(|(row, form, m)| [&[row * 8 + form][..], &m].concat()),
+        3 => (0..8u8, operand.clone(), any::<u32>()).prop_map(|(_, m, imm)| [&[0x81][..], &m, &imm.to_le_bytes()].concat()),
+        3 => (operand.clone(), any::<u8>(), prop_oneof![Just(0x80u8), Just(0x83)])
+            .prop_map(|(m, imm, o)| [&[o][..], &m, &[imm]].concat()),
+        2 => (0..8u8, operand.clone()).prop_map(|(row, m)| [&[0x66, row * 8 + 1][..], &m].concat()),
+        2 => (operand.clone(), 0..4u8).prop_map(|(m, o)| [&[0x88 + o][..], &m].concat()),
+        2 => (operand.clone(), prop_oneof![Just(0xB6u8), Just(0xB7), Just(0xBE), Just(0xBF), Just(0xAF), Just(0xA3), Just(0xAB), Just(0xBC), Just(0xBD)])
+            .prop_map(|(m, o)| [&[0x0F, o][..], &m].concat()),
+        2 => (operand.clone(), 0..16u8, any::<bool>()).prop_map(|(m, cc, set)| {
+            [&[0x0F, if set { 0x90 } else { 0x40 } | cc][..], &m].concat()
+        }),
+        3 => (operand.clone(), any::<u8>(), prop_oneof![Just(0xC0u8), Just(0xC1)])
+            .prop_map(|(m, n, o)| [&[o][..], &m, &[n]].concat()),
+        2 => (operand.clone(), 0..4u8).prop_map(|(m, o)| [&[0xD0 + o][..], &m].concat()),
+        1 => (operand.clone(), any::<u8>(), prop_oneof![Just(0xA4u8), Just(0xAC)])
+            .prop_map(|(m, n, o)| [&[0x0F, o][..], &m, &[n]].concat()),
+        1 => op(&[0x0F, 0xA5]),
+        1 => op(&[0x0F, 0xAD]),
+        1 => op(&[0x87]),
+        1 => op(&[0x85]),
+        1 => op(&[0x84]),
+        1 => op(&[0xF7]).prop_map(|mut b| { if b[1] >> 3 & 7 < 2 { b.extend([1, 2, 3, 4]) }; b }),
+        1 => op(&[0xF6]).prop_map(|mut b| { if b[1] >> 3 & 7 < 2 { b.push(0x5A) }; b }),
+        1 => op(&[0xFE]).prop_map(|mut b| { b[1] &= !0x30; b }),
+        1 => op(&[0xFF]).prop_map(|mut b| { if b[1] >> 3 & 7 != 6 { b[1] &= !0x30 }; b }),
+        1 => (memory.clone()).prop_map(|m| [&[0x8D][..], &m].concat()),
+        2 => (0x40..0x60u8).prop_map(|b| vec![b]),
+        1 => (0..8u8, any::<u32>()).prop_map(|(r, v)| [&[0xB8 | r][..], &v.to_le_bytes()].concat()),
+        1 => (any::<u8>(), any::<u8>()).prop_map(|(r, v)| vec![0xB0 | r & 7, v]),
+        1 => prop_oneof![
+            Just(vec![0x99]), Just(vec![0x98]), Just(vec![0x66, 0x98]), Just(vec![0xF8]), Just(vec![0xF9]), Just(vec![0xF5]),
+            Just(vec![0x9F]), Just(vec![0x9E]), Just(vec![0x9C, 0x58]), Just(vec![0xC9]), Just(vec![0x90]), Just(vec![0x27]),
+            Just(vec![0x0F, 0xC8]), Just(vec![0x0F, 0xC9]), Just(vec![0xAB]), Just(vec![0xA5]), Just(vec![0xF3, 0xA5]),
+            Just(vec![0x8E, 0xD8]), Just(vec![0x1E, 0x1F]), Just(vec![0x0F, 0xA2]),
+        ],
+        3 => (0x70..0x80u8, 0..20u8).prop_map(|(o, d)| vec![o, d]),
+        1 => (0..10u8).prop_map(|d| vec![0xE8, d, 0, 0, 0]),
+        1 => (0..10u8).prop_map(|d| vec![0xEB, d]),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+
+    /// Whatever the code, wherever it is stopped.
+    #[test]
+    fn engines_agree_on_random_code(
+        code in prop::collection::vec(instruction(), 1..60),
+        ring in prop_oneof![Just(0u8), Just(3u8)],
+        gpr in any::<[u32; 8]>(),
+        flags in any::<u32>(),
+        limit in prop_oneof![2 => Just(None), 1 => (0x27000..0x2A000u32).prop_map(Some)],
+        step in 1..40u64,
+    ) {
+        let mut bytes = code.concat();
+        // Once more from the start: linked, and with the TLB full.
+        let back = (bytes.len() as u32 + 5).wrapping_neg();
+        bytes.push(0xE9);
+        bytes.extend(back.to_le_bytes());
+        let make = || {
+            let mut gpr = gpr;
+            gpr[4] = STACK - (gpr[4] & 0x1FFC);
+            gpr[6] = 0x27F00 + (gpr[6] & 0x21FF);
+            gpr[3] = 0x27F00 + (gpr[3] & 0x21FF);
+            gpr[7] &= 0x3F;
+            let mut cpu = machine(ring, &bytes, gpr, limit);
+            cpu.regs.flags.set(flags & crate::flags::ARITH);
+            cpu
+        };
+        lockstep(make, (1..).map(|n| n * step).take_while(|&n| n < 400));
+    }
+}
+
+/// dec ecx; jnz: the shortest loop, cut everywhere.
+#[test]
+fn a_loop_stops_at_every_count() {
+    let make = || machine(3, &[0x49, 0x75, 0xFD, 0xF4], [50; 8], None);
+    for step in [1, 3, 7, 50] {
+        lockstep(make, (1..110).step_by(step));
+    }
+    let cpu = lockstep(make, [90]);
+    let stats = cpu.jit_stats().expect("compiled");
+    assert!(stats.links > 0 && stats.retired > 80, "{stats:?}");
+}
+
+/// A loop over two pages, calls and returns, through linked edges and the jump table.
+#[test]
+fn calls_across_pages() {
+    let make = || {
+        let mut cpu = machine(0, &[], [5; 8], None);
+        cpu.regs.gpr[4] = STACK;
+        // 0x9FF0: call 0xA010; dec ecx; jnz 0x9FF0; hlt      0xA010: inc eax; ret
+        let code = [0xE8, 0x1B, 0, 0, 0, 0x49, 0x75, 0xF8, 0xF4];
+        assert!(cpu.mem.write_bytes(0x9FF0, &code) && cpu.mem.write_bytes(0xA010, &[0x40, 0xC3]));
+        cpu.regs.eip = 0x9FF0;
+        cpu.regs.gpr[1] = 100;
+        cpu
+    };
+    let mut cpu = lockstep(make, [1, 3, 50, 120, 130, 135]);
+    cpu.run(1000);
+    assert_eq!((cpu.regs.gpr[1], cpu.regs.gpr[0]), (0, 105));
+}
+
+/// mov byte [next], imm: the block changes itself, its successor, a block it is linked to.
+#[test]
+fn self_modifying_code() {
+    let target = CODE + 0x40;
+    let mut code = vec![0xC6, 0x05];
+    code.extend((CODE + 8).to_le_bytes());
+    code.extend([0x77, 0xB0, 0x11]); // mov byte [CODE+8], 0x77; mov al, 0x11 (becomes 0x77)
+    code.extend([0xFE, 0x05]);
+    code.extend(target.to_le_bytes()); // inc byte [target]
+    code.extend([0xE8, 0x40 - 20, 0, 0, 0]); // call target
+    code.extend([0xEB, 0x100u16.wrapping_sub(22) as u8]); // again
+    code.resize(0x40, 0x90);
+    code.extend([0x40, 0xC3]); // inc eax, which becomes inc ecx, ... , push, pop
+    lockstep(|| machine(0, &code, [0x6000; 8], None), 1..120);
+}
+
+/// int 0x30 from ring 3 and back, again and again.
+#[test]
+fn system_calls() {
+    let make = || {
+        let mut cpu = machine(3, &[0x40, 0xCD, 0x30, 0x74, 0x00, 0xEB, 0xF9], [0x6000; 8], None);
+        set_gate(&mut cpu, IDT + 8 * 0x30, 0xEE, code_of(0), handler(0x30), 0);
+        cpu.mem.write_bytes(handler(0x30) as u64, &[0x43, 0xCF]);
+        set_descriptor(&mut cpu, 0x50, 0x93, 0, 0xFFFF);
+        cpu
+    };
+    lockstep(make, (1..300).step_by(7));
+}
+
+/// Two page tables that map the same code elsewhere; mov cr3 between them.
+#[test]
+fn address_spaces() {
+    let make = || {
+        // mov eax, [esi]; add ebx, eax; inc dword [esi]; mov cr3, edx; xchg edx, ecx; jmp back
+        let code = [0x8B, 0x06, 0x01, 0xC3, 0xFF, 0x06, 0x0F, 0x22, 0xDA, 0x87, 0xCA, 0xEB, 0xF3];
+        let mut cpu = machine(0, &code, [0; 8], None);
+        let (directory2, table2) = (0x22000u32, 0x23000u32);
+        cpu.phys_write(directory2 as u64, table2 | 7);
+        for page in 0..64u32 {
+            let frame = if page == 0x30 { 0x31 } else { page };
+            cpu.phys_write((table2 + 4 * page) as u64, frame << 12 | 7);
+        }
+        cpu.phys_write(0x30000, 5u32);
+        cpu.phys_write(0x31000, 7u32);
+        cpu.regs.gpr = [0, DIRECTORY, directory2, 0, STACK, 0, 0x30000, 0];
+        cpu
+    };
+    lockstep(make, (1..200).step_by(3));
+}
+
+/// RAM as every owner may provide it.
+#[test]
+fn engines_can_be_changed_at_any_time() {
+    let mut cpu = machine(3, &[0x40, 0x43, 0xEB, 0xFC], [0; 8], None);
+    let mut reference = machine(3, &[0x40, 0x43, 0xEB, 0xFC], [0; 8], None);
+    for n in 1..50u64 {
+        cpu.set_engine(if n % 2 == 0 { Engine::Interp } else { Engine::Jit }).expect("supported");
+        cpu.run(n * 13);
+        reference.run(n * 13);
+        compare(&mut cpu, &mut reference, &format!("after {n}"));
+    }
+    let small = Cpu::new(PhysMem::new(Ram::zeroed(0x1000)), Box::new(EmptyBus));
+    assert_eq!(small.engine(), Engine::Interp);
+    let _ = (data_of(0), TableRegister::default());
+}

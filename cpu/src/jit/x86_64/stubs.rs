@@ -1,0 +1,194 @@
+//! The fixed pieces of code: the way in, the ways out, calls of handlers, and the search for an indirect target.
+//!
+//! Host registers while compiled code runs:
+//!
+//! | host | holds |
+//! |---|---|
+//! | RAX RDX RBX RBP RSI RDI | EAX EDX EBX EBP ESI EDI |
+//! | R14, R15 | ECX, ESP (RCX is needed for JRCXZ, RSP is the host's stack) |
+//! | EFLAGS | the guest's arithmetic flags, always |
+//! | R11 | the `Cpu` |
+//! | R12 | 2^44 plus the instructions that may still be retired |
+//! | R13 | the flat view, biased (see `mmu::flat`) |
+//! | RCX R8 R9 R10 | free |
+
+use crate::Cpu;
+use crate::jit::Frame;
+use crate::jit::mode::FRAME_BIAS;
+use crate::mmu::flat;
+use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm, x64::X64Relocation};
+use std::mem::offset_of;
+
+/// Compiled code counts down from this plus the instructions allowed.
+pub(in crate::jit) const BUDGET_BASE: u64 = 1 << 44;
+
+/// Offset of a general register in the `Cpu`.
+pub(super) const fn gpr(n: usize) -> i32 {
+    (offset_of!(Cpu, regs.gpr) + 4 * n) as i32
+}
+/// Offset of EIP in the `Cpu`.
+pub(super) const EIP: i32 = offset_of!(Cpu, regs.eip) as i32;
+const FLAGS: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, flags)) as i32;
+const BUDGET: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, budget)) as i32;
+const VIEW: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, view)) as i32;
+/// Offset of the number of the edge that left.
+pub(super) const EDGE: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, edge)) as i32;
+
+/// Places of the fixed pieces in the code memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::jit) struct Stubs {
+    /// `extern "sysv64" fn(*mut Cpu, entry) -> Leave`.
+    pub enter: usize,
+    /// Jump here with the reason in ECX and EIP stored: everything goes back to the `Cpu`.
+    pub leave: usize,
+    /// Call here with EIP in R8D, instructions of the block not retired in R9D, the `Op` in R10.
+    pub call: usize,
+    /// The same for an instruction that may change the mode.
+    pub call_checked: usize,
+}
+
+type Ops = VecAssembler<X64Relocation>;
+
+fn spill(ops: &mut Ops) {
+    dynasm!(ops
+        ; .arch x64
+        ; mov [r11 + gpr(0)], eax
+        ; lahf
+        ; seto al
+        ; mov [r11 + FLAGS], ax
+        ; mov [r11 + gpr(1)], r14d
+        ; mov [r11 + gpr(2)], edx
+        ; mov [r11 + gpr(3)], ebx
+        ; mov [r11 + gpr(4)], r15d
+        ; mov [r11 + gpr(5)], ebp
+        ; mov [r11 + gpr(6)], esi
+        ; mov [r11 + gpr(7)], edi
+    );
+}
+
+fn reload(ops: &mut Ops) {
+    dynasm!(ops
+        ; .arch x64
+        ; movzx eax, WORD [r11 + FLAGS]
+        ; add al, 0x7F
+        ; sahf
+        ; mov eax, [r11 + gpr(0)]
+        ; mov r14d, [r11 + gpr(1)]
+        ; mov edx, [r11 + gpr(2)]
+        ; mov ebx, [r11 + gpr(3)]
+        ; mov r15d, [r11 + gpr(4)]
+        ; mov ebp, [r11 + gpr(5)]
+        ; mov esi, [r11 + gpr(6)]
+        ; mov edi, [r11 + gpr(7)]
+    );
+}
+
+/// The fixed pieces, and where each begins. `call` and `checked` are the addresses of the runtime's two functions.
+pub(in crate::jit) fn fixed(call: u64, checked: u64) -> (Vec<u8>, Stubs) {
+    let mut ops = Ops::new(0);
+    let mut stubs = Stubs { enter: ops.offset().0, ..Stubs::default() };
+    dynasm!(ops
+        ; .arch x64
+        ; push rbx
+        ; push rbp
+        ; push r12
+        ; push r13
+        ; push r14
+        ; push r15
+        ; sub rsp, 8
+        ; mov r11, rdi
+        ; mov r9, rsi
+        ; mov r12, [r11 + BUDGET]
+        ; mov r13, [r11 + VIEW]
+    );
+    reload(&mut ops);
+    dynasm!(ops ; .arch x64 ; jmp r9);
+
+    stubs.leave = ops.offset().0;
+    spill(&mut ops);
+    dynasm!(ops
+        ; .arch x64
+        ; mov [r11 + BUDGET], r12
+        ; mov eax, ecx
+        ; ->out:
+        ; add rsp, 8
+        ; pop r15
+        ; pop r14
+        ; pop r13
+        ; pop r12
+        ; pop rbp
+        ; pop rbx
+        ; ret
+    );
+
+    for (place, function) in [(&mut stubs.call, call), (&mut stubs.call_checked, checked)] {
+        *place = ops.offset().0;
+        spill(&mut ops);
+        dynasm!(ops
+            ; .arch x64
+            ; mov [r11 + EIP], r8d
+            ; lea rcx, [r12 + r9]
+            ; mov [r11 + BUDGET], rcx
+            ; push r11
+            ; mov rdi, r11
+            ; mov rsi, r10
+            ; mov rax, QWORD function as i64
+            ; call rax
+            ; pop r11
+            ; test eax, eax
+            ; jnz >leave
+        );
+        reload(&mut ops);
+        dynasm!(ops
+            ; .arch x64
+            ; ret
+            ; leave:
+            ; add rsp, 8
+            ; jmp ->out
+        );
+    }
+    (ops.finalize().expect("labels are local to this function"), stubs)
+}
+
+/// The search for the block at EIP = R8D in the jump table at `table` (see `jit::mode`), in a code segment that begins
+/// at `base`; leaves for `reason` with EIP stored if there is none.
+pub(in crate::jit) fn dispatch(
+    table: u64,
+    base: u32,
+    reason: u32,
+    leave_distance: impl Fn(usize) -> i32,
+) -> Vec<u8> {
+    let mut ops = Ops::new(0);
+    dynasm!(ops
+        ; .arch x64
+        ; rorx r9d, r8d, 13
+        ; lea r9d, [r9 + r8]
+        ; movzx r9d, r9w
+        ; mov r10, QWORD table as i64
+        ; lea r9, [r9 + r9]
+        ; lea r10, [r10 + r9 * 8]
+        ; mov ecx, [r10]
+        ; lea ecx, [rcx + r8]
+        ; jrcxz >known
+        ; jmp >miss
+        ; known:
+        ; lea ecx, [r8 + base as i32]
+        ; shrx ecx, ecx, r13d
+        ; mov ecx, [r13 + rcx * 8 + flat::FETCH]
+        ; mov r9d, [r10 + 4]
+        ; lea ecx, [rcx + r9 + FRAME_BIAS as i32]
+        ; jrcxz >found
+        ; miss:
+        ; mov [r11 + EIP], r8d
+        ; mov ecx, reason as i32
+    );
+    let distance = leave_distance(ops.offset().0 + 5);
+    dynasm!(ops
+        ; .arch x64
+        ; .bytes [0xE9]
+        ; .bytes distance.to_le_bytes()
+        ; found:
+        ; jmp QWORD [r10 + 8]
+    );
+    ops.finalize().expect("labels are local to this function")
+}

@@ -1,0 +1,121 @@
+//! Flat views: the fast views in the form compiled code reads them, one entry a page of the linear address space.
+//!
+//! A view is three tables of 2^20 entries of eight bytes, in address space that costs memory only where it is used.
+//! For data (read, write) an entry is what to add to a linear address to get the host address, a multiple of 4096, or
+//! 0 if the access must take the slow path. For fetches it is the page number in the backing store plus one, or 0.
+//!
+//! So a hit needs no tag, no compare and no flag: index, load, and a jump if the result is zero. As the fast views,
+//! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
+
+use memmap2::MmapMut;
+use std::io;
+
+const PAGES: usize = 1 << 20;
+const TABLE: usize = PAGES * 8;
+
+/// Compiled code holds the address of a view plus this. The low six bits of that address are then 44, and the low
+/// five 12, which makes it the shift count that compiled code needs, without another register.
+pub(crate) const BIAS: usize = 44;
+/// Displacement of the read table from a biased view address.
+pub(crate) const READ: i32 = -(BIAS as i32);
+/// Displacement of the write table.
+pub(crate) const WRITE: i32 = TABLE as i32 - BIAS as i32;
+/// Displacement of the fetch table.
+pub(crate) const FETCH: i32 = 2 * TABLE as i32 - BIAS as i32;
+
+/// One view.
+pub(crate) struct FlatView {
+    tables: MmapMut,
+    used: Vec<u32>,
+}
+
+impl FlatView {
+    fn new() -> io::Result<FlatView> {
+        Ok(FlatView { tables: MmapMut::map_anon(3 * TABLE)?, used: Vec::new() })
+    }
+
+    /// What compiled code keeps in a register.
+    pub fn biased_address(&self) -> u64 {
+        self.tables.as_ptr() as u64 + BIAS as u64
+    }
+
+    fn set(&mut self, table: usize, page: u32, value: u64) {
+        let at = table * TABLE + page as usize * 8;
+        if let Some(entry) = self.tables.get_mut(at..at + 8) {
+            entry.copy_from_slice(&value.to_ne_bytes());
+        }
+    }
+
+    fn get(&self, table: usize, page: u32) -> u64 {
+        let at = table * TABLE + page as usize * 8;
+        self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
+    }
+
+    fn clear(&mut self, page: u32) {
+        for table in 0..3 {
+            if self.get(table, page) != 0 {
+                self.set(table, page, 0);
+            }
+        }
+    }
+}
+
+/// The views of an address space, by privilege class, and one that is always empty.
+pub(crate) struct FlatViews {
+    views: [FlatView; 3],
+    ram: u64,
+}
+
+impl FlatViews {
+    /// Empty views of memory whose backing store begins at host address `ram`.
+    pub fn new(ram: *const u8) -> io::Result<FlatViews> {
+        Ok(FlatViews { views: [FlatView::new()?, FlatView::new()?, FlatView::new()?], ram: ram as u64 })
+    }
+
+    /// The view with the number of a [`super::View`].
+    pub fn view(&self, n: usize) -> &FlatView {
+        &self.views[n]
+    }
+
+    /// Mirror of `Tlb::fill_fast`.
+    pub fn fill(&mut self, view: usize, linear: u32, offset: u32, [read, write, fetch]: [bool; 3]) {
+        let view = &mut self.views[view];
+        let page = linear >> 12;
+        let delta = self.ram.wrapping_add((offset & !0xFFF) as u64).wrapping_sub((linear & !0xFFF) as u64);
+        if (0..3).all(|table| view.get(table, page) == 0) {
+            view.used.push(page);
+        }
+        let entry = |on: bool, value: u64| if on { value } else { 0 };
+        view.set(0, page, entry(read, delta));
+        view.set(1, page, entry(write, delta));
+        view.set(2, page, entry(fetch, (offset >> 12) as u64 + 1));
+    }
+
+    /// Forget everything.
+    pub fn drop_all(&mut self) {
+        for view in &mut self.views {
+            while let Some(page) = view.used.pop() {
+                view.clear(page);
+            }
+        }
+    }
+
+    /// Forget that writes are fast.
+    pub fn drop_writes(&mut self) {
+        for view in &mut self.views {
+            for n in 0..view.used.len() {
+                let page = view.used[n];
+                if view.get(1, page) != 0 {
+                    view.set(1, page, 0);
+                }
+            }
+        }
+    }
+
+    /// Forget one page.
+    pub fn drop_page(&mut self, linear: u32) {
+        for view in &mut self.views[..2] {
+            view.clear(linear >> 12);
+        }
+    }
+}
