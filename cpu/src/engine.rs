@@ -51,6 +51,16 @@ impl Cpu {
         Ok(())
     }
 
+    /// Compile a block when it is met for the `visits`-th time; 1 compiles everything. No part of the state.
+    pub fn compile_after(&mut self, visits: u8) {
+        #[cfg(jit)]
+        if let Some(jit) = &mut self.jit {
+            jit.warm = visits;
+        }
+        #[cfg(not(jit))]
+        let _ = visits;
+    }
+
     /// The engine in use.
     pub fn engine(&self) -> Engine {
         #[cfg(jit)]

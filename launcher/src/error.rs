@@ -14,6 +14,9 @@ pub enum Error {
     /// Something of a later version was asked for.
     #[error("{0}: not in this version yet")]
     Later(&'static str),
+    /// The engine does not work on this host.
+    #[error("--engine jit: {0}")]
+    Engine(#[from] cpu::Unsupported),
     /// A file cannot be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {

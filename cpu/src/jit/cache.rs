@@ -59,7 +59,7 @@ pub(crate) struct Jit {
     /// The state of the block cache this belongs to.
     pub(super) generation: u32,
     /// Times a block is interpreted before it is worth compiling.
-    pub(super) warm: u8,
+    pub(crate) warm: u8,
     pub(super) stats: JitStats,
 }
 

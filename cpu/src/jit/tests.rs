@@ -15,7 +15,7 @@ const TABLE: u32 = 0x21000;
 /// Compiled, for every block from its first visit on.
 fn compiled(mut cpu: Cpu) -> Cpu {
     cpu.set_engine(Engine::Jit).expect("this host has a compiled engine");
-    cpu.jit.as_mut().expect("just set").warm = 1;
+    cpu.compile_after(1);
     cpu
 }
 

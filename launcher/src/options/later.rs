@@ -7,10 +7,25 @@ use crate::error::Error;
 pub enum Engine {
     /// The interpreter
     Interp,
-    /// Later: the compiler
+    /// Compiled to the host's code; the same to the bit, only faster
     Jit,
     /// Later: both, compared
     Check,
+}
+
+impl Engine {
+    /// Let `cpu` use this engine.
+    ///
+    /// # Errors
+    /// It does not exist in this version or on this host.
+    pub fn choose(self, cpu: &mut cpu::Cpu) -> Result<(), Error> {
+        let engine = match self {
+            Engine::Interp => cpu::Engine::Interp,
+            Engine::Jit => cpu::Engine::Jit,
+            Engine::Check => return Err(Error::Later("--engine check")),
+        };
+        Ok(cpu.set_engine(engine)?)
+    }
 }
 
 /// Later options common to all ways to run a machine.
@@ -29,7 +44,6 @@ impl LaterOptions {
     /// Refuse what is not there.
     pub fn refuse(&self, engine: Engine) -> Result<(), Error> {
         refuse(&[
-            ("--engine jit", engine == Engine::Jit),
             ("--engine check", engine == Engine::Check),
             ("--gdb", self.gdb.is_some()),
             ("--record", self.record.is_some()),

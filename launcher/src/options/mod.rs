@@ -13,7 +13,7 @@ use std::path::PathBuf;
 pub struct MachineOptions {
     /// The processor's engine
     #[arg(long, value_enum, default_value_t = Engine::Interp)]
-    engine: Engine,
+    pub engine: Engine,
     /// Write the console (COM1) to FILE instead of standard output
     #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
     pub console: Option<PathBuf>,

@@ -53,6 +53,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     let mut script = options.script.as_deref().map(Script::read).transpose()?;
     let input = options.input.as_deref().map(files::read_any).transpose()?;
     let mut machine = Machine::new(Config { ram: plan.ram, rtc: options.rtc.0 })?;
+    options.engine.choose(&mut machine.cpu)?;
     let load = |machine: &mut Machine| {
         plan.image.load(machine).map_err(|source| Error::Boot { name: plan.name.clone(), source })
     };

@@ -1,6 +1,8 @@
 //! Putting a vector's initial state into a processor, and running it to its end.
 
+use super::VectorsError;
 use super::format::{End, Env, RAM, State, Vector, field};
+use crate::options::later::Engine;
 use cpu::bus::EmptyBus;
 use cpu::fpu::{Extended, Fpu};
 use cpu::mem::{PAGE_SIZE, PhysMem, Ram};
@@ -22,11 +24,16 @@ pub struct Rig {
 
 impl Rig {
     /// A processor with the environment's RAM.
-    pub fn new(env: &Env) -> Rig {
+    ///
+    /// # Errors
+    /// There is no such engine.
+    pub fn new(env: &Env, engine: Engine) -> Result<Rig, VectorsError> {
         let mut cpu = Cpu::new(PhysMem::new(Ram::zeroed(RAM)), Box::new(EmptyBus));
+        engine.choose(&mut cpu).map_err(|e| VectorsError::Engine(e.to_string()))?;
+        cpu.compile_after(1);
         cpu.mem.write_bytes(0, &env.ram);
         cpu.take_dirty_pages(DIRTY);
-        Rig { cpu, changed: Vec::new() }
+        Ok(Rig { cpu, changed: Vec::new() })
     }
 
     /// The processor, and the pages of RAM that may differ from the environment's, each once.

@@ -14,6 +14,7 @@ mod select;
 #[cfg(test)]
 mod tests;
 
+use crate::options::later::Engine;
 use format::{End, File, Vector};
 use known::Known;
 use report::{Failure, Outcome, Tally};
@@ -48,6 +49,9 @@ pub struct VectorsArgs {
     /// Vectors that fail on purpose, a line each: file stem, number, reason
     #[arg(long, value_name = "FILE")]
     known: Option<PathBuf>,
+    /// The processor's engine; `jit` compiles everything the first time it is met
+    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    engine: Engine,
     /// Machine-readable output: one JSON object a line
     #[arg(long)]
     json: bool,
@@ -82,6 +86,9 @@ pub enum VectorsError {
         /// What is wrong with it.
         what: &'static str,
     },
+    /// There is no such engine.
+    #[error("--engine: {0}")]
+    Engine(String),
     /// The options leave nothing to run, which must not look like success.
     #[error("no vector matches --only and --source")]
     NothingChosen,
@@ -107,7 +114,7 @@ pub fn run(args: &VectorsArgs) -> Result<bool, VectorsError> {
         let bytes = read(path, MAX_FILE)?;
         let file = File::parse(&bytes)
             .map_err(|what| VectorsError::Format { path: path.display().to_string(), what })?;
-        let outcome = run_file(path, &file, args, &known);
+        let outcome = run_file(path, &file, args, &known)?;
         report::file(path, width, &outcome, args.json);
         total.add(&outcome.tally);
     }
@@ -118,10 +125,10 @@ pub fn run(args: &VectorsArgs) -> Result<bool, VectorsError> {
     Ok(total.as_expected())
 }
 
-fn run_file(path: &Path, file: &File, args: &VectorsArgs, known: &Known) -> Outcome {
+fn run_file(path: &Path, file: &File, args: &VectorsArgs, known: &Known) -> Result<Outcome, VectorsError> {
     let told = args.failures.unwrap_or(if args.json { usize::MAX } else { FAILURES_TOLD });
     let mut outcome = Outcome::default();
-    let mut rig = load::Rig::new(&file.env);
+    let mut rig = load::Rig::new(&file.env, args.engine)?;
     for vector in file.vectors() {
         if args.only.as_ref().is_some_and(|only| !only.picks(&vector))
             || !args.source.contains(&vector.source)
@@ -140,7 +147,7 @@ fn run_file(path: &Path, file: &File, args: &VectorsArgs, known: &Known) -> Outc
     let missing = known.of(path).map(|(id, _)| id).filter(|id| !file.has(*id));
     outcome.surprises.extend(missing.map(|id| (id, "there is no such vector")));
     outcome.tally.surprises = outcome.surprises.len() as u64;
-    outcome
+    Ok(outcome)
 }
 
 fn run_one(rig: &mut load::Rig, file: &File, vector: &Vector) -> Vec<String> {

@@ -2,10 +2,11 @@
 
 use super::format::File;
 use super::{load, run_one, sample};
+use crate::options::later::Engine;
 
 fn differences(bytes: &[u8]) -> Result<Vec<Vec<String>>, &'static str> {
     let file = File::parse(bytes)?;
-    let mut rig = load::Rig::new(&file.env);
+    let mut rig = load::Rig::new(&file.env, Engine::Interp).map_err(|_| "no engine")?;
     Ok(file.vectors().map(|vector| run_one(&mut rig, &file, &vector)).collect())
 }
 

@@ -88,8 +88,7 @@ fn options() {
 fn what_later_versions_have_says_so() {
     let folder = Folder::new();
     let kernel = folder.kernel(LOOP);
-    let cases: [&[&str]; 9] = [
-        &["--engine", "jit"],
+    let cases: [&[&str]; 8] = [
         &["--engine", "check"],
         &["--gdb"],
         &["boot", &kernel, "--gdb", "localhost:1234"],
