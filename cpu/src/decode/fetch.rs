@@ -34,12 +34,12 @@ impl Cpu {
         if self.regs.eip > limit {
             return Err(Fault::GP0);
         }
-        if let Some(offset) = self.fetch_offset(linear)? {
-            if let Some(id) = self.block_at(offset, big) {
-                let (_, bytes) = self.blocks.size(id);
-                if self.regs.eip as u64 + bytes as u64 - 1 <= limit as u64 {
-                    return Ok(Fetched::Block(id));
-                }
+        if let Some(offset) = self.fetch_offset(linear)?
+            && let Some(id) = self.block_at(offset, big)
+        {
+            let (_, bytes) = self.blocks.size(id);
+            if self.regs.eip as u64 + bytes as u64 - 1 <= limit as u64 {
+                return Ok(Fetched::Block(id));
             }
         }
         self.fetch_single(linear, limit, big).map(Fetched::Single)

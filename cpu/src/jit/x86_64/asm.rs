@@ -78,7 +78,7 @@ impl Asm {
         if w == Width::W {
             self.byte(0x66);
         }
-        let rex = (w == Width::Q) as u8 * 8 | (reg >> 3) * 4 | (index >> 3) * 2 | rm >> 3;
+        let rex = ((w == Width::Q) as u8) << 3 | (reg >> 3) << 2 | (index >> 3) << 1 | rm >> 3;
         if rex != 0 {
             self.byte(0x40 | rex);
         }
@@ -198,8 +198,8 @@ impl Asm {
     /// VEX-encoded shift without flags: `dst := src OP count`. `pp` is 1 SHLX, 2 SARX, 3 SHRX.
     pub fn shift_x(&mut self, w: Width, pp: u8, dst: Reg, src: Reg, count: Reg) {
         self.byte(0xC4);
-        self.byte((dst < 8) as u8 * 0x80 | 0x40 | (src < 8) as u8 * 0x20 | 2);
-        self.byte((w == Width::Q) as u8 * 0x80 | (!count & 15) << 3 | pp);
+        self.byte(((dst < 8) as u8) << 7 | 0x40 | ((src < 8) as u8) << 5 | 2);
+        self.byte(((w == Width::Q) as u8) << 7 | (!count & 15) << 3 | pp);
         self.byte(0xF7);
         self.byte(0xC0 | (dst & 7) << 3 | src & 7);
     }
@@ -223,8 +223,6 @@ impl Asm {
         self.dword(0);
         self.pos() - 4
     }
-
-    /// `jcc rel8`, patched later.
 
     /// Let the rel8 at `site` lead here. False if that is too far.
     pub fn bind8(&mut self, site: usize) -> bool {

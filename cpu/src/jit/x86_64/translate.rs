@@ -1156,7 +1156,7 @@ fn byte_register(n: u8) -> Byte {
 
 /// Low bytes of EAX, EDX, EBX need no REX and that of R14 gets one anyway.
 fn needs_rex(r: Reg) -> Option<Reg> {
-    (r < 4 || r >= 8).then_some(r)
+    (!(4..8).contains(&r)).then_some(r)
 }
 
 /// Width of operand 0 (of operand 1 if that is memory without a size of its own).
