@@ -1,5 +1,6 @@
 //! A case in another program: QEMU, or the native build.
 
+use super::clock::{Clock, Who};
 use super::runner::{Sample, Watch};
 use crate::error::Error;
 use std::io::Read;
@@ -22,12 +23,12 @@ pub fn qemu_version() -> Result<String, Error> {
 }
 
 /// Start `command` and listen until its case is done. The program is ended then.
-pub fn measure(mut command: Command) -> Result<Sample, Error> {
+pub fn measure(mut command: Command, clock: Clock) -> Result<Sample, Error> {
     let name = command.get_program().to_string_lossy().into_owned();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child =
         command.spawn().map_err(|e| Error::Usage(format!("the benchmark cannot start {name}: {e}")))?;
-    let mut watch = Watch::default();
+    let mut watch = Watch::new(clock, Who::Child(child.id()));
     let mut sample = None;
     if let Some(mut stdout) = child.stdout.take() {
         let mut chunk = [0; 4096];

@@ -15,6 +15,7 @@ pub fn print(results: &Results, args: &BenchArgs) {
         "version": env!("CARGO_PKG_VERSION"),
         "scale_percent": args.scale,
         "runs": args.runs,
+        "clock": args.clock.name(),
         "processor": results.pinned,
         "qemu": results.qemu,
         "qemu_command": results.qemu.as_ref().map(|_| &results.qemu_command),

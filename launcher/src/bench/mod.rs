@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod child;
+mod clock;
 mod images;
 mod json;
 mod numbers;
@@ -21,6 +22,7 @@ mod table;
 use crate::error::Error;
 use crate::options::later::Engine;
 use catalogue::Case;
+use clock::Clock;
 use numbers::{CaseResult, Results};
 use runner::{Place, Runner};
 use std::io::{IsTerminal, Write};
@@ -44,6 +46,9 @@ pub struct BenchArgs {
     /// Runs of each case in each place; the table shows medians
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
     runs: u32,
+    /// What is measured: time on the wall, or time a processor spent on it, for a computer that is busy otherwise
+    #[arg(long, value_enum, default_value_t = Clock::Wall)]
+    clock: Clock,
     /// Do not measure the kernels as a native program
     #[arg(long)]
     no_native: bool,
@@ -54,7 +59,7 @@ pub struct BenchArgs {
 
 const HELP: &str = "\
 What is measured is listed in roms/bench/README.md. Kernels run in ring 3 with 4 KiB pages and a timer of 1 kHz. Times
-are wall-clock seconds between two lines of the image, decoding and compiling included. NAME@limited and NAME@based are
+are seconds between two lines of the image, decoding and compiling included. NAME@limited and NAME@based are
 kernels behind segments other than flat ones. Everything is bound to one processor of this computer where the system
 allows it. Exit status 1 means that a checksum was wrong.
 
@@ -72,7 +77,10 @@ pub fn run(args: &BenchArgs) -> Result<bool, Error> {
     let cases = catalogue::select(&args.only)?;
     let places = places(args)?;
     let pinned = pin::to_one_processor();
-    let runner = Runner::new(args.scale)?;
+    if !args.clock.exists() {
+        return Err(Error::Usage("--clock cpu: this system does not tell; use --clock wall".into()));
+    }
+    let runner = Runner::new(args.scale, args.clock)?;
     let qemu = args.vs_qemu.then(child::qemu_version).transpose()?;
     let mut results = Results { pinned, qemu, qemu_command: runner.qemu_command(), cases: Vec::new() };
     for (n, case) in cases.iter().enumerate() {

@@ -1,12 +1,12 @@
 //! One case in one place: boot it, and take the time between its two lines.
 
 use super::catalogue::{Case, Group};
+use super::clock::{Clock, Stopwatch, Who};
 use super::images::Files;
 use super::{child, ours};
 use crate::error::Error;
 use crate::options::later::Engine;
 use std::process::Command;
-use std::time::Instant;
 
 /// Where a case runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,13 +49,14 @@ pub struct Sample {
 #[derive(Debug)]
 pub struct Runner {
     scale: u32,
+    clock: Clock,
     files: Files,
 }
 
 impl Runner {
-    /// A runner of cases at `scale` percent of a full run.
-    pub fn new(scale: u32) -> Result<Runner, Error> {
-        Ok(Runner { scale, files: Files::write()? })
+    /// A runner of cases at `scale` percent of a full run, timed by `clock`.
+    pub fn new(scale: u32, clock: Clock) -> Result<Runner, Error> {
+        Ok(Runner { scale, clock, files: Files::write()? })
     }
 
     /// Run `case` once.
@@ -63,12 +64,12 @@ impl Runner {
         let words = format!("{} scale={}", case.name, self.scale);
         let lguest = case.group == Group::Lguest;
         match place {
-            Place::Ours(engine) => ours::measure(&words, lguest, *engine),
-            Place::Qemu => child::measure(self.qemu(&words, lguest)),
+            Place::Ours(engine) => ours::measure(&words, lguest, *engine, self.clock),
+            Place::Qemu => child::measure(self.qemu(&words, lguest), self.clock),
             Place::Native => {
                 let mut command = Command::new(self.files.native());
                 command.args(words.split(' '));
-                child::measure(command)
+                child::measure(command, self.clock)
             }
         }
     }
@@ -99,18 +100,25 @@ impl Runner {
 }
 
 /// Watches the lines of one case go by.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watch {
+    stopwatch: Stopwatch,
     line: Vec<u8>,
-    started: Option<(Instant, u64)>,
+    started: Option<(f64, u64)>,
     /// The whole text, for an error.
     pub heard: String,
 }
 
 impl Watch {
+    /// Nothing heard yet; times are by `clock`, for `who`.
+    pub fn new(clock: Clock, who: Who) -> Watch {
+        let stopwatch = Stopwatch::new(clock, who);
+        Watch { stopwatch, line: Vec::new(), started: None, heard: String::new() }
+    }
+
     /// More output, at `insns` instructions. The sample when the case is done.
     pub fn hear(&mut self, bytes: &[u8], insns: Option<u64>) -> Option<Sample> {
-        let now = Instant::now();
+        let now = if bytes.contains(&b'\n') { self.stopwatch.seconds() } else { 0.0 };
         let mut sample = None;
         for &byte in bytes {
             if byte != b'\n' {
@@ -124,7 +132,7 @@ impl Watch {
                 ["bench", "done", _, checksum, rounds] => {
                     let (start, first) = self.started.take()?;
                     sample = Some(Sample {
-                        seconds: (now - start).as_secs_f64(),
+                        seconds: now - start,
                         insns: insns.map(|insns| insns - first),
                         checksum: (*checksum).to_owned(),
                         rounds: rounds.parse().ok()?,
@@ -151,7 +159,7 @@ mod tests {
 
     #[test]
     fn a_sample_is_what_lies_between_the_two_lines() {
-        let mut watch = Watch::default();
+        let mut watch = Watch::new(Clock::Wall, Who::Us);
         assert_eq!(watch.hear(b"noise\nbench sta", Some(5)), None);
         assert_eq!(watch.hear(b"rt x\r\n", Some(10)), None);
         let sample = watch.hear(b"bench done x 0badcafe 7\n", Some(110)).unwrap();

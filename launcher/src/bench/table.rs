@@ -32,7 +32,8 @@ fn measured(results: &Results, args: &BenchArgs) -> Vec<Place> {
 fn header(results: &Results, args: &BenchArgs) {
     let bound =
         results.pinned.map_or("not bound to a processor".into(), |n| format!("bound to processor {n}"));
-    println!("ringside {}, {} runs at {} %, {bound}", env!("CARGO_PKG_VERSION"), args.runs, args.scale);
+    let (version, clock) = (env!("CARGO_PKG_VERSION"), args.clock.name());
+    println!("ringside {version}, {} runs at {} %, {clock} clock, {bound}", args.runs, args.scale);
     if let Some(version) = &results.qemu {
         println!("{version}\n{}", results.qemu_command);
     }
@@ -51,13 +52,9 @@ fn heading(group: Group, places: &[Place]) {
         }
     }
     for other in places.iter().skip(1) {
-        line += &format!(" {:>10}", format!("{}/{}", short(other), short(&places[0])));
+        line += &format!(" {:>10}", format!("{}/{}", other.name(), places[0].name()));
     }
     println!("{line}");
-}
-
-fn short(place: &Place) -> &'static str {
-    place.name()
 }
 
 fn row(case: &CaseResult, group: Group, places: &[Place]) -> String {
