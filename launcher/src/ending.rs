@@ -51,6 +51,8 @@ pub enum Ending {
     Machine(MachineExit),
     /// We ended it.
     Stopped(Stop),
+    /// `--engine check` found a difference.
+    Diverged,
 }
 
 impl Ending {
@@ -60,6 +62,7 @@ impl Ending {
             Ending::Machine(MachineExit::PowerOff) => Status::CLEAN,
             Ending::Machine(MachineExit::TripleFault) => Status::TRIPLE_FAULT,
             Ending::Machine(MachineExit::Dead | MachineExit::Idle { .. }) => Status::STUCK,
+            Ending::Diverged => Status::OUR_BUG,
             // The operating system keeps eight bits of it.
             Ending::Machine(MachineExit::DebugExit(value)) => Status((value << 1 | 1) as u8),
             Ending::Machine(MachineExit::Reset | MachineExit::Limit | MachineExit::Output)
@@ -83,6 +86,7 @@ impl Ending {
                 MachineExit::Reset => "the machine asked for a reset (--no-reboot)".into(),
                 MachineExit::Limit | MachineExit::Output => "a limit was reached".into(),
             },
+            Ending::Diverged => "the engines differ: a bug in ringside, please report it".into(),
             Ending::Stopped(stop) => match stop {
                 Stop::Instructions(n) => format!("limit reached: {n} instructions (--max-insns)"),
                 Stop::Timeout(seconds) => format!("limit reached: {seconds} seconds (--timeout)"),

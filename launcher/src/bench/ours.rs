@@ -1,5 +1,6 @@
 //! A case in our machine.
 
+use super::clock::{Clock, Who};
 use super::images;
 use super::runner::{Sample, Watch};
 use crate::error::Error;
@@ -15,14 +16,14 @@ const MOST_INSNS: u64 = 200_000_000_000;
 pub fn available(engine: Engine) -> Result<(), Error> {
     match engine {
         Engine::Interp | Engine::Jit => Ok(()),
-        Engine::Check => {
+        Engine::Check | Engine::Lockstep => {
             Err(Error::Usage("--engine check: comparing is not measuring; use interp or jit".into()))
         }
     }
 }
 
 /// Run the case that `words` choose.
-pub fn measure(words: &str, lguest: bool, engine: Engine) -> Result<Sample, Error> {
+pub fn measure(words: &str, lguest: bool, engine: Engine, clock: Clock) -> Result<Sample, Error> {
     available(engine)?;
     let ram = if lguest { 128 << 20 } else { 64 << 20 };
     let image = if lguest {
@@ -35,7 +36,7 @@ pub fn measure(words: &str, lguest: bool, engine: Engine) -> Result<Sample, Erro
     engine.choose(&mut machine.cpu)?;
     image.load(&mut machine).map_err(|source| Error::Boot { name: "the benchmark".into(), source })?;
     machine.with_outputs(|outputs| outputs.watch(OutputPort::Com1, true));
-    let mut watch = Watch::default();
+    let mut watch = Watch::new(clock, Who::Us);
     loop {
         let exit = machine.run(Until::insns(MOST_INSNS));
         let bytes = machine.take_output(OutputPort::Com1);

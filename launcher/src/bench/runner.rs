@@ -25,7 +25,7 @@ impl Place {
         match self {
             Place::Ours(Engine::Interp) => "interp",
             Place::Ours(Engine::Jit) => "jit",
-            Place::Ours(Engine::Check) => "check",
+            Place::Ours(Engine::Check | Engine::Lockstep) => "check",
             Place::Qemu => "qemu",
             Place::Native => "native",
         }

@@ -9,8 +9,12 @@ pub enum Engine {
     Interp,
     /// Compiled to the host's code; the same to the bit, only faster
     Jit,
-    /// Later: both, compared
+    /// Both, compared at random distances, with timer interrupts at random instructions
+    #[value(alias = "check=random")]
     Check,
+    /// Both, compared at the end of every block
+    #[value(name = "check=lockstep")]
+    Lockstep,
 }
 
 impl Engine {
@@ -22,7 +26,11 @@ impl Engine {
         let engine = match self {
             Engine::Interp => cpu::Engine::Interp,
             Engine::Jit => cpu::Engine::Jit,
-            Engine::Check => return Err(Error::Later("--engine check")),
+            Engine::Check | Engine::Lockstep => {
+                return Err(Error::Usage(
+                    "--engine check: this compares machines; use interp or jit here".into(),
+                ));
+            }
         };
         Ok(cpu.set_engine(engine)?)
     }
@@ -42,12 +50,8 @@ pub struct LaterOptions {
 
 impl LaterOptions {
     /// Refuse what is not there.
-    pub fn refuse(&self, engine: Engine) -> Result<(), Error> {
-        refuse(&[
-            ("--engine check", engine == Engine::Check),
-            ("--gdb", self.gdb.is_some()),
-            ("--record", self.record.is_some()),
-        ])
+    pub fn refuse(&self) -> Result<(), Error> {
+        refuse(&[("--gdb", self.gdb.is_some()), ("--record", self.record.is_some())])
     }
 }
 

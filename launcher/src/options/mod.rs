@@ -53,7 +53,7 @@ pub struct MachineOptions {
     /// same if not given
     #[arg(long, value_name = "TIME", default_value = "2025-01-01")]
     pub rtc: Rtc,
-    /// Seed of everything random in the machine; nothing is, in this version
+    /// Seed of everything random; nothing in the machine is, in this version, but `--engine check` is
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// End instead of starting again when the machine asks for a reset (exit status 10)
@@ -72,7 +72,7 @@ pub struct MachineOptions {
 impl MachineOptions {
     /// Refuse what this version does not have.
     pub fn refuse_later(&self) -> Result<(), Error> {
-        self.later.refuse(self.engine)
+        self.later.refuse()
     }
 }
 

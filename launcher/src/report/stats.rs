@@ -3,6 +3,7 @@
 use super::memory::peak_rss_kib;
 use crate::trace::Listener;
 use machine::Machine;
+use machine::check::Pair;
 use std::time::Duration;
 
 /// Print them to standard error.
@@ -31,6 +32,19 @@ pub fn print(machine: &Machine, wall: Duration, listener: &Listener) {
     }
     eprintln!("mips={mips:.1}");
     for (key, value) in rest {
+        eprintln!("{key}={value}");
+    }
+}
+
+/// Print what `--engine check` did.
+pub fn print_pair(pair: &Pair) {
+    let stats = pair.stats();
+    for (key, value) in [
+        ("checked_insns", stats.insns),
+        ("checks_of_registers", stats.light),
+        ("checks_of_everything", stats.full),
+        ("injected_events", stats.injected),
+    ] {
         eprintln!("{key}={value}");
     }
 }

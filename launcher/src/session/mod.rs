@@ -7,6 +7,7 @@ mod apart;
 mod limits;
 mod outputs;
 mod pace;
+mod rig;
 mod script;
 
 use crate::console::Console;
@@ -25,6 +26,7 @@ use machine::outputs::OutputPort;
 use machine::{Config, Machine, MachineExit};
 use outputs::Outputs;
 use pace::Pace;
+use rig::Rig;
 use script::Script;
 use std::path::PathBuf;
 use std::time::Instant;
@@ -52,15 +54,18 @@ pub struct Plan {
 pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     let mut script = options.script.as_deref().map(Script::read).transpose()?;
     let input = options.input.as_deref().map(files::read_any).transpose()?;
-    let mut machine = Machine::new(Config { ram: plan.ram, rtc: options.rtc.0 })?;
-    options.engine.choose(&mut machine.cpu)?;
     let load = |machine: &mut Machine| {
         plan.image.load(machine).map_err(|source| Error::Boot { name: plan.name.clone(), source })
     };
-    for disk in &plan.disks {
-        machine.connect_disk(disk.medium());
-    }
-    load(&mut machine)?;
+    let build = || {
+        let mut machine = Machine::new(Config { ram: plan.ram, rtc: options.rtc.0 })?;
+        for disk in &plan.disks {
+            machine.connect_disk(disk.medium());
+        }
+        load(&mut machine)?;
+        Ok(machine)
+    };
+    let mut machine = Rig::new(options.engine, options.seed, build)?;
     keep_apart(&plan.files, &plan.disks, options)?;
     let mut outputs = Outputs::open(options)?;
     let listener = Listener::attach(&mut machine, options, || Symbols::of(&plan.image));
@@ -103,6 +108,9 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     eprintln!("ringside: {}{waiting}", ending.reason());
     if options.stats {
         report::stats::print(&machine, wall, &listener);
+        if let Some(pair) = machine.pair() {
+            report::stats::print_pair(pair);
+        }
     }
     if options.hash {
         eprintln!("state-hash={:016x} insns={}", machine.state_hash(), machine.now().insns);
@@ -112,7 +120,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
 
 /// Everything that takes part in a run.
 struct Session<'a> {
-    machine: Machine,
+    machine: Rig,
     disks: &'a [Disk],
     outputs: Outputs,
     console: Console,
@@ -139,7 +147,13 @@ impl Session<'_> {
             if let Some(look) = self.script.as_ref().and_then(|s| s.next_look(self.machine.now().vtime)) {
                 until.vtime = until.vtime.min(look);
             }
-            let exit = self.machine.run(until);
+            let exit = match self.machine.run(until) {
+                Ok(exit) => exit,
+                Err(found) => {
+                    eprint!("{}", report::divergence::text(&found));
+                    return Ok(Ending::Diverged);
+                }
+            };
             self.save_disks(false)?;
             self.pass_on_outputs()?;
             match exit {
@@ -149,8 +163,7 @@ impl Session<'_> {
                     self.console.wait(self.limits.patience(Instant::now()));
                 }
                 MachineExit::Reset if !no_reboot => {
-                    self.machine.reset();
-                    load(&mut self.machine)?;
+                    self.machine.restart(&load)?;
                 }
                 end => return Ok(Ending::Machine(end)),
             }

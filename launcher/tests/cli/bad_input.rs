@@ -88,8 +88,7 @@ fn options() {
 fn what_later_versions_have_says_so() {
     let folder = Folder::new();
     let kernel = folder.kernel(LOOP);
-    let cases: [&[&str]; 8] = [
-        &["--engine", "check"],
+    let cases: [&[&str]; 7] = [
         &["--gdb"],
         &["boot", &kernel, "--gdb", "localhost:1234"],
         &["boot", &kernel, "--record", "x"],
