@@ -179,17 +179,27 @@ impl Boot<'_> {
     }
 }
 
-/// The command line of a module's string: without the leading file name a loader may pass; `--` ends that name.
+/// The command line of a module's string: without the leading file name a loader may pass. The first word is one if
+/// it has a slash or a dot, as QEMU's have, or if `--` comes next, which ends the name.
 pub fn command_line(string: &[u8]) -> &[u8] {
     let string = string.trim_ascii();
-    let first = string.split(|&b| b == b' ').next().unwrap_or(&[]);
-    let is_file_name =
-        first != b"--" && !first.contains(&b'=') && (first.contains(&b'/') || first.contains(&b'.'));
-    let rest = if is_file_name { string[first.len()..].trim_ascii_start() } else { string };
-    match rest.strip_prefix(b"--") {
-        Some(after) if after.is_empty() || after[0] == b' ' => after.trim_ascii_start(),
-        _ => rest,
+    let (first, rest) = first_word(string);
+    if first == b"--" {
+        return rest;
     }
+    let (second, after) = first_word(rest);
+    match second {
+        _ if first.contains(&b'=') => string,
+        b"--" => after,
+        _ if first.contains(&b'/') || first.contains(&b'.') => rest,
+        _ => string,
+    }
+}
+
+/// The first word, and what follows it and the spaces behind it.
+fn first_word(string: &[u8]) -> (&[u8], &[u8]) {
+    let end = string.iter().position(|&b| b == b' ').unwrap_or(string.len());
+    (&string[..end], string[end..].trim_ascii_start())
 }
 
 #[cfg(test)]
@@ -204,6 +214,11 @@ mod tests {
             ("roms/first-guest.elf", ""),
             ("attack=crash", "attack=crash"),
             ("guest.elf -- a.b c", "a.b c"),
+            ("guest -- console=hvc0", "console=hvc0"),
+            ("guest -- -- single", "-- single"),
+            ("guest --", ""),
+            ("console=hvc0 quiet", "console=hvc0 quiet"),
+            ("console=hvc0 -- single", "console=hvc0 -- single"),
             ("-- x", "x"),
             ("", ""),
         ] {

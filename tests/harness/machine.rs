@@ -23,7 +23,7 @@ pub fn prepare(boot: &Boot) -> Machine {
     machine.cpu.mutant = boot.cpu_mutant.map(|name| {
         cpu::Mutant::from_name(name).unwrap_or_else(|| panic!("the processor has no mutant {name}"))
     });
-    let string = format!("guest {}", boot.guest_words);
+    let string = format!("guest -- {}", boot.guest_words);
     let modules = [Module { data: &guest, string: string.trim_end().as_bytes() }];
     let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
     image.load(&mut machine).expect("the Host is a multiboot kernel");

@@ -27,7 +27,7 @@ pub fn measure(words: &str, lguest: bool, engine: Engine, clock: Clock) -> Resul
     available(engine)?;
     let ram = if lguest { 128 << 20 } else { 64 << 20 };
     let image = if lguest {
-        let modules = vec![BootModule { data: images::GUEST.into(), string: format!("guest {words}") }];
+        let modules = vec![BootModule::guest(images::GUEST.into(), words)];
         Image::Multiboot { kernel: images::HOST.into(), command_line: String::new(), modules }
     } else {
         Image::Multiboot { kernel: images::IMAGE.into(), command_line: words.into(), modules: Vec::new() }

@@ -149,10 +149,9 @@ impl RunArgs {
             guests = vec![only.clone(); self.guests as usize];
         }
         let initrds = self.initrds(guests.len())?;
-        let string = format!("guest {}", self.append).trim_end().to_owned();
         let modules = guests.into_iter().enumerate().flat_map(|(n, data)| {
             let initrd = initrds.get(n).cloned().map(|data| BootModule { data, string: "initrd".into() });
-            std::iter::once(BootModule { data, string: string.clone() }).chain(initrd)
+            std::iter::once(BootModule::guest(data, &self.append)).chain(initrd)
         });
         Ok(modules.collect())
     }
