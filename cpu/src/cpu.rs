@@ -58,6 +58,8 @@ pub struct Cpu {
     pub(crate) idle: u64,
     /// Instruction count at which the run loop must stop, kept up to date by it.
     pub(crate) stop_at: u64,
+    /// Instruction count, and how often the run loop looked around at it. No part of the machine state.
+    pub(crate) fruitless: (u64, u32),
     /// Set by whatever makes the rest of a decoded block doubtful: the run loop looks around before going on.
     pub(crate) attention: bool,
     /// Fast view for the program's data accesses: follows CPL and EFLAGS.AC.
@@ -89,6 +91,7 @@ impl Cpu {
             insns: 0,
             idle: 0,
             stop_at: 0,
+            fruitless: (0, 0),
             attention: true,
             view: View::Supervisor,
             #[cfg(jit)]

@@ -41,7 +41,7 @@ pub mod word;
 pub use crate::cpu::{Counters, Cpu};
 pub use engine::{Engine, Unsupported};
 pub use fault::Fault;
-pub use interp::Exit;
+pub use interp::{Exit, FAULTS_IN_A_ROW};
 #[cfg(jit)]
 pub use jit::{JitStats, Mapping};
 pub use mutant::Mutant;

@@ -61,7 +61,9 @@ impl Ending {
         match self {
             Ending::Machine(MachineExit::PowerOff) => Status::CLEAN,
             Ending::Machine(MachineExit::TripleFault) => Status::TRIPLE_FAULT,
-            Ending::Machine(MachineExit::Dead | MachineExit::Idle { .. }) => Status::STUCK,
+            Ending::Machine(MachineExit::Dead | MachineExit::Faulting | MachineExit::Idle { .. }) => {
+                Status::STUCK
+            }
             Ending::Diverged => Status::OUR_BUG,
             // The operating system keeps eight bits of it.
             Ending::Machine(MachineExit::DebugExit(value)) => Status((value << 1 | 1) as u8),
@@ -77,6 +79,9 @@ impl Ending {
                 MachineExit::PowerOff => "the machine powered off".into(),
                 MachineExit::TripleFault => "triple fault: the processor shut down".into(),
                 MachineExit::Dead => "halted with interrupts off: nothing can ever happen again".into(),
+                MachineExit::Faulting => {
+                    "every handler faults at once, for ever: nothing can ever happen again".into()
+                }
                 MachineExit::Idle { .. } => {
                     "idle without any event or input to come: nothing can ever happen again".into()
                 }

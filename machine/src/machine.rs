@@ -85,6 +85,9 @@ pub enum MachineExit {
     },
     /// Halted with interrupts disabled: only an NMI could wake it.
     Dead,
+    /// Exception after exception and no instruction that completes: time stands still. Running on is allowed; after
+    /// [`MachineExit::ENDLESS`] of these in a row nothing else can ever happen.
+    Faulting,
     /// Triple fault; the processor waits for RESET.
     TripleFault,
     /// The guest asked for RESET. [`Machine::reset`] does it.
@@ -93,6 +96,12 @@ pub enum MachineExit {
     PowerOff,
     /// The guest wrote this to the debug-exit port.
     DebugExit(u32),
+}
+
+impl MachineExit {
+    /// [`MachineExit::Faulting`] so often in a row means for ever: each delivery pushes six bytes or more, so the stack
+    /// has been through all of the linear address space, and nothing it overwrote ended it.
+    pub const ENDLESS: u32 = ((1u64 << 32).div_ceil(6) / cpu::FAULTS_IN_A_ROW as u64) as u32 + 1;
 }
 
 /// Counts for `--stats`; no part of the state.
@@ -262,6 +271,7 @@ impl Machine {
                     }
                 }
                 Exit::Shutdown => return MachineExit::TripleFault,
+                Exit::Faulting => return MachineExit::Faulting,
                 Exit::Stop(StopRequest::Reset) => return MachineExit::Reset,
                 Exit::Stop(StopRequest::PowerOff) => return MachineExit::PowerOff,
                 Exit::Stop(StopRequest::DebugExit(value)) => return MachineExit::DebugExit(value),

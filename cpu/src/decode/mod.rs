@@ -9,4 +9,5 @@ mod translate;
 pub use block::{Block, BlockCache};
 pub(crate) use fetch::Fetched;
 pub(crate) use op::{Ea, Handler, Op, Prefix};
+pub use translate::{DECODER_OPTIONS, is_implemented};
 pub(crate) use translate::{Decoded, decode_one};

@@ -8,7 +8,7 @@ use crate::seg::SegReg;
 use iced_x86::{Decoder, DecoderError, DecoderOptions, Instruction, OpKind, Register};
 
 /// Our CPUID knows none of the extensions that re-used old encodings, so F3 0F BC/BD are BSF/BSR and so on.
-const OPTIONS: u32 = DecoderOptions::NO_MPFX_0FBC
+pub const DECODER_OPTIONS: u32 = DecoderOptions::NO_MPFX_0FBC
     | DecoderOptions::NO_MPFX_0FBD
     | DecoderOptions::NO_WBNOINVD
     | DecoderOptions::FORCE_RESERVED_NOP;
@@ -25,9 +25,14 @@ pub(crate) enum Decoded {
     NeedMore,
 }
 
+/// Whether this processor has the encoding of `insn`: if not, it is #UD.
+pub fn is_implemented(insn: &Instruction) -> bool {
+    interp::handler(insn).is_some()
+}
+
 /// Decode the instruction at the start of `bytes` in a code segment of the given size.
 pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
-    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, OPTIONS);
+    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, DECODER_OPTIONS);
     let insn = decoder.decode();
     match decoder.last_error() {
         DecoderError::NoMoreBytes => Decoded::NeedMore,
@@ -55,7 +60,7 @@ pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
 /// The first `count` instructions of `bytes`.
 #[cfg(jit)]
 pub(super) fn instructions(bytes: &[u8], big: bool, count: usize) -> Vec<Instruction> {
-    Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, OPTIONS).iter().take(count).collect()
+    Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, DECODER_OPTIONS).iter().take(count).collect()
 }
 
 /// Whether the instruction at the start of `bytes`, invalid within its fifteen bytes, goes on after them: then it is
@@ -68,7 +73,7 @@ fn is_too_long(bytes: &[u8], big: bool) -> bool {
         return false;
     };
     rest.remove(spare);
-    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, &rest, 0, OPTIONS);
+    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, &rest, 0, DECODER_OPTIONS);
     let _ = decoder.decode();
     decoder.last_error() == DecoderError::NoMoreBytes
 }

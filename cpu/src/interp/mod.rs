@@ -19,7 +19,7 @@ mod shift;
 mod stack;
 mod string;
 
-pub use run::Exit;
+pub use run::{Exit, FAULTS_IN_A_ROW};
 
 use crate::Cpu;
 use crate::decode::{Handler, Op};
@@ -44,9 +44,14 @@ const FAMILIES: &[fn(&Instruction) -> Option<Handler>] = &[
     crate::fpu::bind,
 ];
 
+/// The handler for `insn`, if this processor has the instruction.
+pub(crate) fn handler(insn: &Instruction) -> Option<Handler> {
+    FAMILIES.iter().chain(system::FAMILIES).find_map(|family| family(insn))
+}
+
 /// The handler for `insn`, and whether control may not simply fall through after it.
 pub(crate) fn bind(insn: &Instruction) -> (Handler, bool) {
-    match FAMILIES.iter().chain(system::FAMILIES).find_map(|family| family(insn)) {
+    match handler(insn) {
         Some(handler) => (handler, insn.flow_control() != FlowControl::Next),
         None => (undefined, true),
     }

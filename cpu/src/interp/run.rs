@@ -26,7 +26,14 @@ pub enum Exit {
     Shutdown,
     /// The chipset asked for it.
     Stop(StopRequest),
+    /// [`FAULTS_IN_A_ROW`] exceptions were delivered without an instruction that completed, as when the first
+    /// instruction of a handler faults on a stack without end. Neither count moves, so the caller must look at the
+    /// world by itself; running on is allowed.
+    Faulting,
 }
+
+/// Deliveries without a completed instruction after which [`Cpu::run`] returns.
+pub const FAULTS_IN_A_ROW: u32 = 1 << 6;
 
 impl Cpu {
     /// Run until something needs the caller, but never past `insn_limit` instructions (an absolute count).
@@ -70,6 +77,9 @@ impl Cpu {
         if to_deadline == 0 {
             return Some(Exit::Deadline);
         }
+        if self.is_only_faulting() {
+            return Some(Exit::Faulting);
+        }
         if self.regs.pending_debug != 0 && !self.in_ss_shadow() {
             self.raise_debug_trap();
         }
@@ -79,6 +89,19 @@ impl Cpu {
             Activity::Halted => Some(Exit::Halted),
             Activity::Shutdown => Some(Exit::Shutdown),
         }
+    }
+
+    /// Count looks around since the last instruction that completed; every delivery asks for one.
+    fn is_only_faulting(&mut self) -> bool {
+        if self.fruitless.0 != self.insns {
+            self.fruitless = (self.insns, 0);
+        }
+        self.fruitless.1 += 1;
+        let many = self.fruitless.1 >= FAULTS_IN_A_ROW;
+        if many {
+            self.fruitless.1 = 0;
+        }
+        many
     }
 
     /// Whether the next instruction must be executed alone, with the checks of [`Self::step_carefully`].
@@ -163,7 +186,8 @@ impl Cpu {
 mod tests {
     use super::*;
     use crate::regs::gpr::{EAX, EBX};
-    use crate::testing::{CODE, flat};
+    use crate::seg::{SegReg, Segment};
+    use crate::testing::{CODE, data_of, flat, handler, in_ring};
 
     /// inc eax, a hundred times.
     fn hundred_incs() -> Cpu {
@@ -180,6 +204,18 @@ mod tests {
             assert_eq!((cut.insns(), cut.regs.gpr[EAX] as u64), (limit, limit));
         }
         assert_eq!(cut.regs, whole.regs);
+    }
+
+    /// The handler of #UD begins with UD2, and the stack wraps round: no instruction ever completes.
+    #[test]
+    fn a_handler_that_faults_for_ever_gives_the_caller_a_turn() {
+        let mut cpu = in_ring(0, &[0x0F, 0x0B]);
+        cpu.phys_write(handler(6) as u64, 0x0B0Fu16);
+        cpu.regs.seg[SegReg::Ss as usize] = Segment::new(data_of(0), 0x10000, 0xFFFF, 0x9300);
+        for _ in 0..2 {
+            assert_eq!(cpu.run(1), Exit::Faulting);
+            assert_eq!((cpu.insns(), cpu.regs.eip), (0, handler(6)));
+        }
     }
 
     #[test]

@@ -23,6 +23,9 @@ pub(crate) const WRITE: i32 = TABLE as i32 - BIAS as i32;
 /// Displacement of the fetch table.
 pub(crate) const FETCH: i32 = 2 * TABLE as i32 - BIAS as i32;
 
+/// Pages listed as used at most, a page perhaps more than once.
+const MOST_USED: usize = 1 << 17;
+
 /// One view.
 pub(crate) struct FlatView {
     tables: MmapMut,
@@ -49,6 +52,12 @@ impl FlatView {
     fn get(&self, table: usize, page: u32) -> u64 {
         let at = table * TABLE + page as usize * 8;
         self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
+    }
+
+    fn drop_all(&mut self) {
+        while let Some(page) = self.used.pop() {
+            self.clear(page);
+        }
     }
 
     fn clear(&mut self, page: u32) {
@@ -83,6 +92,10 @@ impl FlatViews {
         let page = linear >> 12;
         let delta = self.ram.wrapping_add((offset & !0xFFF) as u64).wrapping_sub((linear & !0xFFF) as u64);
         if (0..3).all(|table| view.get(table, page) == 0) {
+            // Pages that INVLPG dropped stay listed; a list that long is not worth keeping.
+            if view.used.len() == MOST_USED {
+                view.drop_all();
+            }
             view.used.push(page);
         }
         let entry = |on: bool, value: u64| if on { value } else { 0 };
@@ -93,11 +106,7 @@ impl FlatViews {
 
     /// Forget everything.
     pub fn drop_all(&mut self) {
-        for view in &mut self.views {
-            while let Some(page) = view.used.pop() {
-                view.clear(page);
-            }
-        }
+        self.views.iter_mut().for_each(FlatView::drop_all);
     }
 
     /// Forget that writes are fast.

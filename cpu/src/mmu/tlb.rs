@@ -127,10 +127,32 @@ pub struct Tlb {
     live: Vec<u32>,
     fast: [Box<[FastEntry; FAST]>; 3],
     /// Lines in use, per view: what a flush has to clear.
-    used: [Vec<u16>; 2],
+    used: [Lines; 2],
     /// The same for compiled code.
     #[cfg(jit)]
     pub(crate) flat: Option<super::flat::FlatViews>,
+}
+
+/// A set of lines of a fast view. Bounded, however often lines are filled.
+#[derive(Clone)]
+struct Lines([u64; FAST / 64]);
+
+impl Lines {
+    const NONE: Lines = Lines([0; FAST / 64]);
+
+    fn insert(&mut self, line: usize) {
+        self.0[line / 64] |= 1 << (line % 64);
+    }
+
+    fn for_each(&self, mut f: impl FnMut(usize)) {
+        for (n, &word) in self.0.iter().enumerate() {
+            let mut rest = word;
+            while rest != 0 {
+                f(64 * n + rest.trailing_zeros() as usize);
+                rest &= rest - 1;
+            }
+        }
+    }
 }
 
 impl Default for Tlb {
@@ -139,7 +161,7 @@ impl Default for Tlb {
             entries: vec![None; L1],
             live: Vec::new(),
             fast: std::array::from_fn(|_| Box::new([EMPTY; FAST])),
-            used: [Vec::new(), Vec::new()],
+            used: [Lines::NONE; 2],
             #[cfg(jit)]
             flat: None,
         }
@@ -233,7 +255,7 @@ impl Tlb {
             fetch: tag(fetch),
             delta: (offset & !0xFFF).wrapping_sub(page),
         };
-        self.used[view as usize].push(index as u16);
+        self.used[view as usize].insert(index);
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {
             flat.fill(view as usize, linear, offset, [read, write, fetch]);
@@ -243,9 +265,8 @@ impl Tlb {
     /// Forget every fast line: after a change of CR0.WP, A20, the memory map, breakpoints.
     pub fn drop_fast(&mut self) {
         for (view, used) in self.fast.iter_mut().zip(&mut self.used) {
-            for index in used.drain(..) {
-                view[index as usize] = EMPTY;
-            }
+            used.for_each(|line| view[line] = EMPTY);
+            *used = Lines::NONE;
         }
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {
@@ -256,9 +277,7 @@ impl Tlb {
     /// Forget that writes are fast: after dirty bits were collected or a page got its first decoded code.
     pub(crate) fn drop_fast_writes(&mut self) {
         for (view, used) in self.fast.iter_mut().zip(&self.used) {
-            for &index in used {
-                view[index as usize].write = NO_PAGE;
-            }
+            used.for_each(|line| view[line].write = NO_PAGE);
         }
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {

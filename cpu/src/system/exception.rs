@@ -8,6 +8,13 @@ use crate::flags;
 use crate::mutant::Mutant;
 use crate::regs::Activity;
 
+/// Faults met one while delivering the other after which there is no end to them.
+///
+/// #AC is benign by table 6-5. If its own delivery meets a misaligned stack, it begins again, and so for ever, without
+/// a moment at which even an NMI could be taken; #TS and #AC can alternate in the same way. Such a processor does
+/// nothing until RESET, which is what shutdown is.
+const ENDLESS: u32 = 32;
+
 /// How an exception combines with one raised while delivering it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -41,7 +48,8 @@ impl Cpu {
             Some(first) => combine(first, fault),
             None => Some(fault),
         };
-        while let Some(fault) = current {
+        for _ in 0..ENDLESS {
+            let Some(fault) = current else { break };
             self.counters.exceptions += 1;
             if fault.vector() == vector::PF {
                 self.regs.cr2 = self.fault_address;
@@ -95,4 +103,27 @@ fn combine(first: Fault, second: Fault) -> Option<Fault> {
         _ => false,
     };
     Some(if double { Fault::DF } else { second })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Exit;
+    use crate::flags;
+    use crate::regs::{cr0, gpr};
+    use crate::testing::{CODE, IDT, code_of, handler, in_ring, set_gate};
+
+    /// Gates to ring 3 keep the stack, which is misaligned: pushing the frame of #AC is another #AC.
+    #[test]
+    fn an_alignment_check_while_delivering_one_ends_the_processor() {
+        let mut cpu = in_ring(3, &[0x0F, 0x0B]);
+        for n in [6, 17] {
+            set_gate(&mut cpu, IDT + 8 * n, 0xEE, code_of(3), handler(n as u8), 0);
+        }
+        cpu.regs.cr0 |= cr0::AM;
+        cpu.regs.flags.put(flags::AC, true);
+        cpu.regs.gpr[gpr::ESP] |= 1;
+        cpu.state_changed();
+        assert_eq!(cpu.run(10), Exit::Shutdown);
+        assert_eq!((cpu.insns(), cpu.regs.eip), (0, CODE));
+    }
 }

@@ -118,6 +118,32 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     Ok(ending.status())
 }
 
+/// A chain of exceptions without an instruction in between.
+#[derive(Default)]
+struct Faulting {
+    insns: u64,
+    turns: u32,
+    /// State of the machine at the last turn whose number was a power of two.
+    hash: u64,
+}
+
+impl Faulting {
+    /// Count one turn of the chain: whether it has come back to where it was, or has been everywhere.
+    fn is_endless(&mut self, machine: &mut Machine) -> bool {
+        let insns = machine.now().insns;
+        if self.insns != insns {
+            *self = Faulting { insns, ..Faulting::default() };
+        }
+        self.turns += 1;
+        let hash = machine.state_hash();
+        let came_back = self.turns > 1 && self.hash == hash;
+        if self.turns.is_power_of_two() {
+            self.hash = hash;
+        }
+        came_back || self.turns >= MachineExit::ENDLESS
+    }
+}
+
 /// Everything that takes part in a run.
 struct Session<'a> {
     machine: Rig,
@@ -136,6 +162,7 @@ impl Session<'_> {
         load: impl Fn(&mut Machine) -> Result<(), Error>,
     ) -> Result<Ending, Error> {
         let mut pace = Pace::new(Instant::now(), 0);
+        let mut faulting = Faulting::default();
         loop {
             if let Some(stop) = self.console.take_stop() {
                 return Ok(Ending::Stopped(stop));
@@ -157,6 +184,7 @@ impl Session<'_> {
             self.save_disks(false)?;
             self.pass_on_outputs()?;
             match exit {
+                MachineExit::Faulting if !faulting.is_endless(&mut self.machine) => {}
                 MachineExit::Limit | MachineExit::Output => {}
                 MachineExit::Idle { wake_at: Some(wake_at) } => self.sleep(&mut pace, wake_at),
                 MachineExit::Idle { wake_at: None } if self.console.may_speak() => {

@@ -27,6 +27,34 @@ fn each_ending_has_its_status_and_one_line_of_reason() {
     }
 }
 
+/// The handler of #UD is an undefined instruction, and its 16-bit stack wraps round: exceptions for ever.
+fn handler_that_faults() -> Vec<u8> {
+    const AT: u32 = 0x10_0020;
+    let word = |n: u32| n.to_le_bytes().to_vec();
+    let mut code = [vec![0x0F, 0x01, 0x15], word(AT + 32)].concat(); // lgdt
+    code.extend([vec![0x0F, 0x01, 0x1D], word(AT + 40)].concat()); // lidt
+    code.extend([0xBC, 0x00, 0x80, 0x00, 0x00]); // mov esp, 0x8000
+    code.extend([0x66, 0xB8, 0x10, 0x00, 0x8E, 0xD0]); // mov ax, 0x10; mov ss, ax
+    let handler = AT + code.len() as u32;
+    code.extend([0x0F, 0x0B]); // ud2
+    code.resize(32, 0);
+    code.extend([&[0x17, 0][..], &word(AT + 48), &[0; 2], &[0x37, 0], &word(AT + 72), &[0; 2]].concat());
+    // Flat code, and data of 64 KiB at 2 MiB.
+    code.extend([0, 0x00CF_9B00_0000_FFFF, 0x0000_9320_0000_FFFFu64].iter().flat_map(|d| d.to_le_bytes()));
+    code.resize(72 + 6 * 8, 0);
+    code.extend([word(0x8_0000 | handler & 0xFFFF), word(handler & 0xFFFF_0000 | 0x8E00)].concat());
+    code
+}
+
+#[test]
+fn exceptions_for_ever_are_an_ending() {
+    let folder = Folder::new();
+    let kernel = folder.kernel(&handler_that_faults());
+    let outcome = ringside(["boot", &kernel]);
+    assert_eq!(outcome.status, 8, "{outcome:?}");
+    assert!(outcome.stderr.contains("nothing can ever happen again"), "{outcome:?}");
+}
+
 #[test]
 fn the_limit_of_instructions_is_exact() {
     let folder = Folder::new();
