@@ -63,6 +63,10 @@ pub struct Lines {
     pub nmi: bool,
     /// A20 gate: true lets address bit 20 through.
     pub a20: bool,
+    /// FERR#, driven by the processor: an x87 error waits to be handled while CR0.NE is clear.
+    pub float_error: bool,
+    /// IGNNE#, driven by the chipset: x87 instructions run although an error waits. Ends with FERR#.
+    pub ignore_float_error: bool,
     /// Virtual time at which the chipset wants to run next; `u64::MAX` if never.
     pub deadline: u64,
     /// Set when the run loop must hand control back to the machine.
@@ -71,7 +75,15 @@ pub struct Lines {
 
 impl Default for Lines {
     fn default() -> Self {
-        Lines { intr: false, nmi: false, a20: true, deadline: u64::MAX, stop: None }
+        Lines {
+            intr: false,
+            nmi: false,
+            a20: true,
+            float_error: false,
+            ignore_float_error: false,
+            deadline: u64::MAX,
+            stop: None,
+        }
     }
 }
 
@@ -107,6 +119,8 @@ pub trait Bus: Any + Send {
     /// The two INTA cycles: the vector of the interrupt being taken. Called only while `lines.intr` is set; must
     /// bring `lines.intr` up to date.
     fn acknowledge_interrupt(&mut self, cx: &mut BusContext<'_>) -> u8;
+    /// FERR# was asserted.
+    fn float_error(&mut self, _: &mut BusContext<'_>) {}
     /// For the owner of the machine, who knows the concrete type.
     fn as_any(&self) -> &dyn Any;
     /// For the owner of the machine, who knows the concrete type.

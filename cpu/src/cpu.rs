@@ -106,6 +106,8 @@ impl Cpu {
         self.regs = Registers::reset();
         self.fpu = Fpu::default();
         self.simd = Simd::default();
+        self.lines.float_error = false;
+        self.lines.ignore_float_error = false;
         self.tlb.flush(true);
         self.state_changed();
     }

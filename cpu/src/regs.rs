@@ -147,7 +147,7 @@ impl Registers {
     /// State after RESET (SDM vol. 3, table 9-1).
     pub fn reset() -> Registers {
         let mut seg = [Segment::real(0, 0); 6];
-        seg[SegReg::Cs as usize] = Segment::new(0xF000, 0xFFFF_0000, 0xFFFF, 0x9B00);
+        seg[SegReg::Cs as usize] = Segment::new(0xF000, 0xFFFF_0000, 0xFFFF, 0x9300);
         let mut gpr = [0; 8];
         gpr[gpr::EDX] = crate::cpuid::SIGNATURE;
         Registers {

@@ -26,7 +26,7 @@ impl File for Mm {
         if cpu.task_switched() {
             return Err(Fault::NM);
         }
-        if cpu.fpu.error_pending() { Err(Fault::MF) } else { Ok(()) }
+        cpu.wait_for_float_error()
     }
     #[inline(always)]
     fn get(cpu: &Cpu, n: u8) -> u64 {

@@ -8,6 +8,7 @@ use crate::interp::operand::{Mem, Reg, Source, has_memory};
 use crate::mmu::MAX_PHYS_BITS;
 use crate::mutant::Mutant;
 use crate::regs::{cr0, cr4};
+use crate::seg::{SegReg, Segment};
 use crate::word::Word;
 use iced_x86::{Code, Instruction};
 
@@ -45,16 +46,21 @@ impl Cpu {
         if paging && value & cr0::PE == 0 || value & cr0::NW != 0 && value & cr0::CD == 0 {
             return Err(Fault::GP0);
         }
-        if paging && !self.paging() && self.regs.cr4 & cr4::PAE != 0 {
+        let changed = value ^ self.regs.cr0;
+        if paging && changed & (cr0::PG | cr0::CD | cr0::NW) != 0 && self.regs.cr4 & cr4::PAE != 0 {
             self.load_pdptes(self.regs.cr3)?;
         }
-        let changed = value ^ self.regs.cr0;
         self.regs.cr0 = value;
         if changed & (cr0::PG | cr0::PE) != 0 {
             self.tlb.flush(true);
         }
         if changed & cr0::WP != 0 {
             self.tlb.drop_fast();
+        }
+        if changed & !value & cr0::PE != 0 {
+            // In real-address mode code may be written through CS.
+            let cs = &mut self.regs.seg[SegReg::Cs as usize];
+            *cs = Segment::new(cs.selector, cs.base, cs.limit, cs.attr & !0xF00 | 0x300);
         }
         self.update_view();
         self.attention = true;
@@ -181,4 +187,63 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         Code::Clts => clts,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{CODE, execute, flat};
+
+    const MOV_CR0_EAX: &[u8] = &[0x0F, 0x22, 0xC0];
+
+    /// mov cr0, eax with EAX = `value`.
+    fn set(cpu: &mut Cpu, value: u32) -> Result<(), Fault> {
+        cpu.regs.gpr[0] = value;
+        execute(cpu, MOV_CR0_EAX)
+    }
+
+    #[test]
+    fn impossible_combinations_are_refused_and_unknown_bits_ignored() {
+        let mut cpu = flat(&[]);
+        assert_eq!(set(&mut cpu, cr0::PG), Err(Fault::GP0));
+        assert_eq!(set(&mut cpu, cr0::PE | cr0::NW), Err(Fault::GP0));
+        assert_eq!(set(&mut cpu, cr0::PE | 1 << 8), Ok(()));
+        assert_eq!(cpu.regs.cr0, cr0::PE | cr0::ET);
+        cpu.regs.gpr[0] = 1 << 11;
+        assert_eq!(execute(&mut cpu, &[0x0F, 0x22, 0xE0]), Err(Fault::GP0));
+    }
+
+    /// PAE paging: the entries are looked at again when PG, CD or NW changes, and not when TS does.
+    #[test]
+    fn pdptes_are_reloaded_and_checked() {
+        let mut cpu = flat(&[]);
+        (cpu.regs.cr3, cpu.regs.cr4) = (0x20000, cr4::PAE);
+        for (at, value) in [(0x20000, 0x21001u64), (0x21000, 0x83)] {
+            cpu.phys_write(at, value);
+        }
+        let paging = cr0::PG | cr0::PE;
+        assert_eq!(set(&mut cpu, paging), Ok(()));
+        assert_eq!(cpu.regs.pdpte[0], 0x21001);
+        cpu.phys_write(0x20000, 0x21001u64 | 1 << 5);
+        assert_eq!(set(&mut cpu, paging | cr0::TS), Ok(()));
+        assert_eq!(set(&mut cpu, paging | cr0::CD), Err(Fault::GP0));
+        assert_eq!((cpu.regs.pdpte[0], cpu.regs.cr0 & cr0::CD), (0x21001, 0));
+    }
+
+    /// mov cr0, eax; mov byte cs:[0x9000], 1: a code segment left from protected mode is writable in real mode.
+    #[test]
+    fn real_mode_writes_through_cs() {
+        let store = [0x2E, 0xC6, 0x05, 0x00, 0x90, 0x00, 0x00, 0x01];
+        let mut cpu = flat(&[]);
+        assert_eq!(execute(&mut cpu, &store), Err(Fault::GP0));
+        assert_eq!(set(&mut cpu, 0), Ok(()));
+        assert_eq!(execute(&mut cpu, &store), Ok(()));
+        assert_eq!((cpu.phys_read::<u8>(0x9000), cpu.regs.cs().big()), (1, true));
+        let mut fresh = Cpu::new(
+            crate::mem::PhysMem::new(crate::mem::Ram::zeroed(0x2000)),
+            Box::new(crate::bus::EmptyBus),
+        );
+        fresh.regs.seg[SegReg::Cs as usize].base = CODE;
+        assert_eq!(execute(&mut fresh, &[0x67, 0x2E, 0xC6, 0x06, 0x00, 0x00, 0x01]), Ok(()));
+    }
 }

@@ -55,3 +55,31 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Exit;
+    use crate::testing::{CODE, handler, in_ring, stack};
+
+    /// mov eax, dr0 with general detect: a fault; GD is clear in the handler.
+    #[test]
+    fn general_detect_is_a_fault_before_the_access() {
+        let mut cpu = in_ring(0, &[0x0F, 0x21, 0xC0]);
+        cpu.regs.dr7 |= DR7_GD;
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!(cpu.regs.eip, handler(1) + 1);
+        assert_eq!(stack(&mut cpu), [CODE]);
+        assert_eq!((cpu.regs.dr6 & DR6_BD, cpu.regs.dr7 & DR7_GD), (DR6_BD, 0));
+    }
+
+    #[test]
+    fn dr4_and_dr5_are_aliases_until_cr4_de() {
+        let read_dr5 = [0x0F, 0x21, 0xE8];
+        let mut cpu = in_ring(0, &[]);
+        assert_eq!(crate::testing::execute(&mut cpu, &read_dr5), Ok(()));
+        assert_eq!(cpu.regs.gpr[0], cpu.regs.dr7);
+        cpu.regs.cr4 |= cr4::DE;
+        assert_eq!(crate::testing::execute(&mut cpu, &read_dr5), Err(Fault::UD));
+    }
+}

@@ -103,6 +103,10 @@ impl Cpu {
         self.check_system_target(selector, found.d)?;
         match found.d.system_type() {
             SystemType::Tss16 { busy: false } | SystemType::Tss32 { busy: false } => {
+                // A task's descriptor lives in the GDT only (7.2.2).
+                if selector & 4 != 0 {
+                    return Err(Fault::gp(code));
+                }
                 if !found.d.present() {
                     return Err(Fault::np(code));
                 }
@@ -164,6 +168,10 @@ impl Cpu {
         self.check_system_target(selector, found.d)?;
         match found.d.system_type() {
             SystemType::Tss16 { busy: false } | SystemType::Tss32 { busy: false } => {
+                // A task's descriptor lives in the GDT only (7.2.2).
+                if selector & 4 != 0 {
+                    return Err(Fault::gp(code));
+                }
                 if !found.d.present() {
                     return Err(Fault::np(code));
                 }
@@ -266,7 +274,10 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
 #[cfg(test)]
 mod tests {
     use crate::Exit;
-    use crate::testing::{CODE, FREE, GDT, STACK, code_of, data_of, handler, in_ring, set_gate, stack};
+    use crate::seg::Segment;
+    use crate::testing::{
+        CODE, FREE, GDT, STACK, code_of, data_of, handler, in_ring, set_descriptor, set_gate, stack,
+    };
 
     /// call FREE:0 in ring 3, a call gate to ring 0 with two parameters.
     #[test]
@@ -282,6 +293,20 @@ mod tests {
         assert_eq!((cpu.regs.cpl, cpu.regs.eip), (0, handler(0)));
         let frame = [CODE + 7, code_of(3) as u32, 0x2222, 0x1111, STACK - 8, data_of(3) as u32];
         assert_eq!(stack(&mut cpu), frame);
+    }
+
+    /// jmp to a TSS that is described in the LDT.
+    #[test]
+    fn a_task_lives_in_the_gdt() {
+        for opcode in [0xEA, 0x9A] {
+            let mut code = vec![opcode, 0, 0, 0, 0];
+            code.extend((FREE | 4).to_le_bytes());
+            let mut cpu = in_ring(0, &code);
+            set_descriptor(&mut cpu, FREE, 0x89, 0x4800, 103);
+            cpu.regs.ldtr = Segment::new(8, GDT, 0xFF, 0x8200);
+            assert_eq!(cpu.run(10), Exit::Halted);
+            assert_eq!((cpu.regs.eip, stack::<1>(&mut cpu)), (handler(13) + 1, [(FREE | 4) as u32]));
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Cpu {
             SYSENTER_CS => m.sysenter_cs = value as u32,
             SYSENTER_ESP => m.sysenter_esp = value as u32,
             SYSENTER_EIP => m.sysenter_eip = value as u32,
-            PAT => m.pat = value,
+            PAT if value.to_le_bytes().iter().all(|kind| matches!(kind, 0 | 1 | 4..=7)) => m.pat = value,
             EFER if value & !(EFER_NXE as u64) == 0 => {
                 m.efer = value as u32;
                 self.tlb.flush(true);
@@ -102,4 +102,43 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
         Code::Cpuid => cpuid,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{execute, flat, in_ring};
+
+    /// wrmsr of `value` to `n` at CPL 0.
+    fn write(n: u32, value: u64) -> Result<(), Fault> {
+        let mut cpu = flat(&[]);
+        (cpu.regs.gpr[ECX], cpu.regs.gpr[EAX], cpu.regs.gpr[EDX]) = (n, value as u32, (value >> 32) as u32);
+        execute(&mut cpu, &[0x0F, 0x30])
+    }
+
+    #[test]
+    fn reserved_values_and_registers_are_refused() {
+        let cases = [
+            (EFER, EFER_NXE as u64, Ok(())),
+            (EFER, 1, Err(Fault::GP0)),
+            (EFER, 1 << 32, Err(Fault::GP0)),
+            (PAT, 0x0706_0504_0100_0706, Ok(())),
+            (PAT, 0x0206_0504_0100_0706, Err(Fault::GP0)),
+            (0x1234, 0, Err(Fault::GP0)),
+        ];
+        for (n, value, expected) in cases {
+            assert_eq!(write(n, value), expected, "{n:#x} {value:#x}");
+        }
+    }
+
+    #[test]
+    fn only_ring_0_has_msrs_and_only_cr4_tsd_takes_the_tsc_away() {
+        for code in [[0x0F, 0x30], [0x0F, 0x32], [0x0F, 0x33]] {
+            assert_eq!(execute(&mut in_ring(3, &[]), &code), Err(Fault::GP0));
+        }
+        let mut cpu = in_ring(3, &[]);
+        assert_eq!(execute(&mut cpu, &[0x0F, 0x31]), Ok(()));
+        cpu.regs.cr4 |= cr4::TSD;
+        assert_eq!(execute(&mut cpu, &[0x0F, 0x31]), Err(Fault::GP0));
+    }
 }

@@ -166,7 +166,7 @@ impl Cpu {
         self.regs.tr = Segment::from_descriptor(selector, d);
         self.regs.cr0 |= cr0::TS;
         self.attention = true;
-        if self.paging() && new.wide {
+        if self.paging() && new.wide && incoming.cr3 != self.regs.cr3 {
             self.load_task_cr3(incoming.cr3)?;
         }
         let nt = if how.nests() { flags::NT } else { 0 };
@@ -253,8 +253,9 @@ impl Cpu {
         Ok(())
     }
 
+    /// Only a switch that changes CR3 touches the TLB (4.10.4.1) and the PDPTEs (4.4.1).
     fn load_task_cr3(&mut self, cr3: u32) -> Result<(), Fault> {
-        if self.regs.cr4 & cr4::PAE != 0 && cr3 != self.regs.cr3 {
+        if self.regs.cr4 & cr4::PAE != 0 {
             self.load_pdptes(cr3).map_err(|_| Fault::ts(selector_index_bits(self.regs.tr.selector)))?;
         }
         self.set_cr3(cr3);
@@ -359,6 +360,27 @@ mod tests {
             let link = cpu.phys_read::<u16>(SECOND as u64);
             assert_eq!(link, if nests { TSS_SELECTOR } else { 0 });
             assert_eq!(cpu.phys_read::<u32>((TSS + 32) as u64), CODE + 7);
+        }
+    }
+
+    /// jmp FREE:0 with paging on: the new task's CR3 is that of the old one, or another.
+    #[test]
+    fn only_a_new_cr3_flushes_the_tlb() {
+        for other in [false, true] {
+            let mut code = vec![0xEA, 0, 0, 0, 0];
+            code.extend(FREE.to_le_bytes());
+            let mut cpu = with_second_task(&code);
+            for directory in [0x20000, 0x21000] {
+                cpu.phys_write(directory, 0x83u32);
+            }
+            (cpu.regs.cr3, cpu.regs.cr4) = (0x20000, cr4::PSE);
+            cpu.regs.cr0 |= cr0::PG;
+            cpu.phys_write((SECOND + 28) as u64, if other { 0x21000u32 } else { 0x20000 });
+            cpu.state_changed();
+            assert!(cpu.load_linear::<u32>(0x3_0000).is_ok());
+            assert_eq!(cpu.run(1), Exit::Limit);
+            assert_eq!(cpu.regs.tr.selector, FREE);
+            assert_eq!(cpu.tlb.lookup(0x3_0000).is_valid(), !other);
         }
     }
 }

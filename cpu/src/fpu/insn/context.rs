@@ -49,6 +49,7 @@ fn fnstenv<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let image = cpu.fpu.environment(layout::<W>(cpu));
     store::<W>(cpu, op, &image)?;
     cpu.fpu.set_control(cpu.fpu.control | status::FLAGS);
+    cpu.update_float_error();
     Ok(())
 }
 
@@ -58,6 +59,7 @@ fn fldenv<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let mut image = vec![0; layout.size()];
     load::<W>(cpu, op, &mut image)?;
     cpu.fpu.set_environment(layout, &image);
+    cpu.update_float_error();
     Ok(())
 }
 
@@ -67,6 +69,7 @@ fn fnsave<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     image.extend(cpu.fpu.registers());
     store::<W>(cpu, op, &image)?;
     cpu.fpu.initialize();
+    cpu.update_float_error();
     Ok(())
 }
 
@@ -78,6 +81,7 @@ fn frstor<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let (environment, registers) = image.split_at(layout.size());
     cpu.fpu.set_environment(layout, environment);
     cpu.fpu.set_registers(registers, REGISTERS / 8);
+    cpu.update_float_error();
     Ok(())
 }
 
@@ -140,6 +144,7 @@ fn fxrstor(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     }
     if let Some(x87) = image.first_chunk() {
         cpu.fpu.set_fxsave(x87);
+        cpu.update_float_error();
     }
     Ok(())
 }

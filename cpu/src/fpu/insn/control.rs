@@ -13,12 +13,14 @@ use iced_x86::{Code, Instruction};
 fn fninit(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
     available(cpu)?;
     cpu.fpu.initialize();
+    cpu.update_float_error();
     Ok(())
 }
 
 fn fnclex(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
     available(cpu)?;
     cpu.fpu.status &= !(FLAGS | SF | ES | B);
+    cpu.update_float_error();
     Ok(())
 }
 
@@ -27,6 +29,7 @@ fn fldcw(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let offset = op.ea.offset(cpu);
     let value = cpu.load(op.ea.seg, offset)?;
     cpu.fpu.set_control(value);
+    cpu.update_float_error();
     Ok(())
 }
 
@@ -84,7 +87,7 @@ fn wait(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
     if cpu.regs.cr0 & cr0::MP != 0 && cpu.task_switched() {
         return Err(Fault::NM);
     }
-    if cpu.fpu.error_pending() { Err(Fault::MF) } else { Ok(()) }
+    cpu.wait_for_float_error()
 }
 
 pub(super) fn bind(insn: &Instruction) -> Option<Handler> {

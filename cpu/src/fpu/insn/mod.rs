@@ -42,7 +42,32 @@ fn available(cpu: &Cpu) -> Result<(), Fault> {
 /// As [`available`]; #MF.
 fn ready(cpu: &Cpu) -> Result<(), Fault> {
     available(cpu)?;
-    if cpu.fpu.error_pending() { Err(Fault::MF) } else { Ok(()) }
+    cpu.wait_for_float_error()
+}
+
+impl Cpu {
+    /// What a waiting instruction does first. With CR0.NE clear the #MF becomes a frozen processor when it is raised;
+    /// there IGNNE# lets instructions pass.
+    ///
+    /// # Errors
+    /// #MF.
+    #[inline(always)]
+    pub(crate) fn wait_for_float_error(&self) -> Result<(), Fault> {
+        if self.fpu.error_pending() { self.float_error_stands() } else { Ok(()) }
+    }
+
+    #[cold]
+    fn float_error_stands(&self) -> Result<(), Fault> {
+        if self.regs.cr0 & cr0::NE == 0 && self.lines.ignore_float_error { Ok(()) } else { Err(Fault::MF) }
+    }
+
+    /// After an instruction that may have settled the error: FERR# follows the status word, and IGNNE# follows FERR#.
+    fn update_float_error(&mut self) {
+        if !self.fpu.error_pending() {
+            self.lines.float_error = false;
+            self.lines.ignore_float_error = false;
+        }
+    }
 }
 
 /// Execute an instruction that can no longer fault, and remember where it was.
