@@ -13,6 +13,7 @@ use crate::devices::mc146818::Mc146818;
 use crate::devices::pci::PciBus;
 use crate::devices::piix4_pm::PowerManagement;
 use crate::devices::system_control::SystemControl;
+use crate::devices::test_device::{self, TestDevice};
 use crate::devices::uart16550::Uart16550;
 use crate::devices::vga::{Vga, memory::Planes};
 use crate::devices::{Board, i440fx, piix3, piix4_pm};
@@ -57,6 +58,8 @@ pub struct Devices {
     pub fw_cfg: FwCfg,
     /// Display adapter.
     pub vga: Vga,
+    /// Test equipment.
+    pub test: TestDevice,
     /// Port 0x80, which firmware writes progress codes to and kernels use as a delay.
     pub checkpoint: u8,
 }
@@ -82,6 +85,7 @@ impl Devices {
             power: PowerManagement::default(),
             fw_cfg: FwCfg::new(ram),
             vga: Vga::default(),
+            test: TestDevice::default(),
             checkpoint: 0,
         }
     }
@@ -205,50 +209,59 @@ impl Chipset {
     }
 
     fn read_byte(&mut self, cx: &mut BusContext<'_>, port: u16) -> u8 {
-        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, fw_cfg, vga, checkpoint| match port
-        {
-            0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.read(port),
-            0x40..=0x43 => pit.read(board, port - 0x40),
-            0x60 => keyboard.read_data(board),
-            0x61 => control.read_port61(board, pit),
-            0x64 => keyboard.read_status(),
-            0x71 => rtc.read(board),
-            0x80 => *checkpoint,
-            0x92 => control.read_port92(board),
-            // Says that somebody listens there.
-            DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => 0xE9,
-            0x3B0..=0x3DF => vga.read(board.now, port),
-            0x511 => fw_cfg.read_data(),
-            0x514..=0x51B => fw_cfg.read_dma_address(port - 0x514),
-            0x2F8..=0x2FF => uarts[1].read(board, port - 0x2F8),
-            0x3F8..=0x3FF => uarts[0].read(board, port - 0x3F8),
-            0xCF9 => control.read_reset_control(),
-            _ => 0xFF,
+        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, fw_cfg, vga, test, checkpoint| {
+            match port {
+                0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.read(port),
+                0x40..=0x43 => pit.read(board, port - 0x40),
+                0x60 => keyboard.read_data(board),
+                0x61 => control.read_port61(board, pit),
+                0x64 => keyboard.read_status(),
+                0x71 => rtc.read(board),
+                0x80 => *checkpoint,
+                0x92 => control.read_port92(board),
+                // Says that somebody listens there.
+                DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => 0xE9,
+                0x3B0..=0x3DF => vga.read(board.now, port),
+                0x511 => fw_cfg.read_data(),
+                0x514..=0x51B => fw_cfg.read_dma_address(port - 0x514),
+                0x2F8..=0x2FF => uarts[1].read(board, port - 0x2F8),
+                0x3F8..=0x3FF => uarts[0].read(board, port - 0x3F8),
+                0xE0..=0xE3 => test.read(port),
+                0xCF9 => control.read_reset_control(),
+                _ => 0xFF,
+            }
         })
     }
 
     fn write_byte(&mut self, cx: &mut BusContext<'_>, port: u16, value: u8) {
-        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, vga, checkpoint| match port {
-            0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.write(port, value),
-            0x40..=0x43 => pit.write(board, port - 0x40, value),
-            0x60 => keyboard.write_data(board, value),
-            0x61 => control.write_port61(board, pit, value),
-            0x64 => keyboard.write_command(board, value),
-            0x70 => {
-                control.mask_nmi(board, value & 0x80 != 0);
-                rtc.select(value);
+        with_board!(
+            self,
+            cx,
+            |board, pit, rtc, uarts, keyboard, control, vga, test, checkpoint| match port {
+                0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.write(port, value),
+                0x40..=0x43 => pit.write(board, port - 0x40, value),
+                0x60 => keyboard.write_data(board, value),
+                0x61 => control.write_port61(board, pit, value),
+                0x64 => keyboard.write_command(board, value),
+                0x70 => {
+                    control.mask_nmi(board, value & 0x80 != 0);
+                    rtc.select(value);
+                }
+                0x71 => rtc.write(board, value),
+                0x80 => *checkpoint = value,
+                0x92 => control.write_port92(board, value),
+                DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE =>
+                    board.outputs.emit(OutputPort::DebugConsole, &[value]),
+                0x3B0..=0x3DF => vga.write(port, value),
+                0x190 => board.outputs.emit(OutputPort::Post, &[value]),
+                0x2F8..=0x2FF => uarts[1].write(board, port - 0x2F8, value),
+                0x3F8..=0x3FF => uarts[0].write(board, port - 0x3F8, value),
+                0xE0..=0xE3 => test.write(port, value),
+                0xF0 => control.acknowledge_float_error(board),
+                0xCF9 => control.write_reset_control(board, value),
+                _ => {}
             }
-            0x71 => rtc.write(board, value),
-            0x80 => *checkpoint = value,
-            0x92 => control.write_port92(board, value),
-            DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => board.outputs.emit(OutputPort::DebugConsole, &[value]),
-            0x3B0..=0x3DF => vga.write(port, value),
-            0x190 => board.outputs.emit(OutputPort::Post, &[value]),
-            0x2F8..=0x2FF => uarts[1].write(board, port - 0x2F8, value),
-            0x3F8..=0x3FF => uarts[0].write(board, port - 0x3F8, value),
-            0xCF9 => control.write_reset_control(board, value),
-            _ => {}
-        });
+        );
     }
 }
 
@@ -288,6 +301,9 @@ impl Bus for Chipset {
                     self.map_memory(cx.mem);
                 }
             }
+            (0x2000..=0x200F, _) => {
+                with_board!(self, cx, |board, test| test.drive_line(board, port & 0xF, value));
+            }
             // Debug exit: the whole value counts.
             (0xF4, _) => cx.lines.request_stop(StopRequest::DebugExit(value & width.ones())),
             _ => match self.devices.function_port(port) {
@@ -319,6 +335,8 @@ impl Bus for Chipset {
             (0..width.bytes()).fold(0, |value, n| {
                 value | u32::from(vga.read_memory(&planes, addr + u64::from(n))) << (8 * n)
             })
+        } else if test_device::MEMORY.contains(&addr) {
+            self.devices.test.read_memory(addr - test_device::MEMORY.start, width)
         } else {
             width.ones()
         }
@@ -332,6 +350,8 @@ impl Bus for Chipset {
             for (n, byte) in (0u64..).zip(value.to_le_bytes()).take(width.bytes() as usize) {
                 self.devices.vga.write_memory(&mut planes, addr + n, byte);
             }
+        } else if test_device::MEMORY.contains(&addr) {
+            self.devices.test.write_memory(addr - test_device::MEMORY.start, width, value);
         }
     }
 
@@ -339,6 +359,11 @@ impl Bus for Chipset {
         let vector = self.devices.pic.acknowledge();
         self.update_lines(cx.lines);
         vector
+    }
+
+    fn float_error(&mut self, cx: &mut BusContext<'_>) {
+        with_board!(self, cx, |board, control| control.raise_float_error(board));
+        self.update_lines(cx.lines);
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -16,6 +16,7 @@ pub mod piix3;
 pub mod piix4_pm;
 pub mod scan_code;
 pub mod system_control;
+pub mod test_device;
 pub mod uart16550;
 pub mod vga;
 

@@ -1,11 +1,15 @@
-//! The loose gates of the AT board: port 0x61, port 0x92, the reset control register 0xCF9, the NMI mask.
+//! The loose gates of the AT board: port 0x61, port 0x92, the reset control register 0xCF9, the NMI mask, x87 errors.
 //!
-//! PIIX3 data sheet: "NMI status and control", "Port 92", "Reset control", "NMI enable and RTC address".
+//! PIIX3 data sheet: "NMI status and control", "Port 92", "Reset control", "NMI enable and RTC address", "Coprocessor
+//! error".
 
 use super::Board;
 use super::i8254::I8254;
 use cpu::bus::StopRequest;
 use serde::{Deserialize, Serialize};
+
+/// What FERR# becomes.
+const FLOAT_ERROR_IRQ: u8 = 13;
 
 /// Port 0x61 bit 4 toggles with each refresh of the memory, every 15.085 microseconds.
 const REFRESH_TICKS: u64 = 15_085;
@@ -63,6 +67,17 @@ impl SystemControl {
         self.reset_control = value & 0x06;
     }
 
+    /// FERR# was asserted.
+    pub fn raise_float_error(&mut self, board: &mut Board<'_>) {
+        board.pic.set_irq(FLOAT_ERROR_IRQ, true);
+    }
+
+    /// Port 0xF0, any value: takes the interrupt request back and, while FERR# is asserted, asserts IGNNE#.
+    pub fn acknowledge_float_error(&mut self, board: &mut Board<'_>) {
+        board.pic.set_irq(FLOAT_ERROR_IRQ, false);
+        board.lines.ignore_float_error = board.lines.float_error;
+    }
+
     /// Port 0x70 bit 7: an edge that came while masked is let through when the mask opens.
     pub fn mask_nmi(&mut self, board: &mut Board<'_>, masked: bool) {
         self.nmi_masked = masked;
@@ -111,6 +126,17 @@ mod tests {
         gates.write_port92(&mut bench.board(), 0x03);
         assert_eq!(bench.lines.stop, Some(StopRequest::Reset));
         assert!(bench.lines.a20);
+    }
+
+    #[test]
+    fn only_a_float_error_that_stands_is_ignored() {
+        let (mut bench, mut gates) = (Bench::default(), SystemControl::default());
+        gates.acknowledge_float_error(&mut bench.board());
+        assert!(!bench.lines.ignore_float_error);
+        bench.lines.float_error = true;
+        gates.raise_float_error(&mut bench.board());
+        gates.acknowledge_float_error(&mut bench.board());
+        assert!(bench.lines.ignore_float_error);
     }
 
     #[test]
