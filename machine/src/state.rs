@@ -151,7 +151,7 @@ impl Machine {
         self.cpu.regs = walked.regs;
         self.cpu.fpu = walked.fpu;
         self.cpu.simd = walked.simd;
-        self.cpu.tlb = walked.tlb;
+        self.cpu.tlb.replace(walked.tlb);
         self.cpu.lines = walked.lines;
         self.cpu.set_clocks(walked.insns, walked.idle);
         self.cpu.state_changed();

@@ -1,6 +1,7 @@
 //! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
 
 use super::backend::{self, EdgeSite, Quirks, Source, Stubs};
+use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
 use super::stats::JitStats;
@@ -60,6 +61,8 @@ pub(crate) struct Jit {
     pub(super) generation: u32,
     /// Times a block is interpreted before it is worth compiling.
     pub(crate) warm: u8,
+    /// See [`JitFault`].
+    pub(super) fault: Option<JitFault>,
     pub(super) stats: JitStats,
 }
 
@@ -90,6 +93,7 @@ impl Jit {
             graveyard: Vec::new(),
             generation,
             warm: WARM,
+            fault: None,
             stats: JitStats::default(),
         })
     }
@@ -185,13 +189,18 @@ impl Jit {
         frame: u32,
     ) -> Option<u32> {
         let id = self.blocks.len() as u32;
-        let ops = ops.into_boxed_slice();
+        let mut ops = ops.into_boxed_slice();
+        let mut insns = insns.to_vec();
         let state = &self.modes[self.current];
+        let mut mode = state.mode;
+        if let Some(fault) = self.fault {
+            fault.seed(&mut ops, &mut insns, &mut mode);
+        }
         let code = backend::translate(&Source {
-            insns,
+            insns: &insns,
             ops: &ops,
             eip,
-            mode: &state.mode,
+            mode: &mode,
             edge: id * 2,
             at: self.used,
             dispatch: state.dispatch,
@@ -255,6 +264,9 @@ impl Jit {
 
     /// Decoded block `source` is gone: so is its code, from the next instruction on.
     pub fn forget(&mut self, source: u32) {
+        if self.fault.is_some_and(JitFault::keeps_stale_code) {
+            return;
+        }
         for id in self.by_source.remove(&source).unwrap_or_default() {
             self.stats.invalidated += 1;
             for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {

@@ -8,11 +8,13 @@
 //! | `run` | from the run loop into compiled code and back |
 //! | `cache` | compiled blocks: found, linked to each other, forgotten |
 //! | `mode` | what code takes for granted; the table of indirect targets |
+//! | `fault` | deliberate miscompilations, for tests that must find them |
 //! | `memory/` | memory that holds code |
 //! | `stats` | counts for people |
 //! | `x86_64/` | the backend: everything that knows the host |
 
 mod cache;
+mod fault;
 mod memory;
 mod mode;
 mod run;
@@ -24,6 +26,7 @@ mod x86_64;
 use x86_64 as backend;
 
 pub(crate) use cache::Jit;
+pub use fault::JitFault;
 pub use memory::Mapping;
 use mode::Mode;
 pub use stats::JitStats;

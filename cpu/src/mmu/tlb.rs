@@ -229,6 +229,12 @@ impl Tlb {
         self.drop_fast();
     }
 
+    /// Take over the entries of `other` (restoring a snapshot). What caches them stays where it is, empty.
+    pub fn replace(&mut self, other: Tlb) {
+        self.drop_fast();
+        (self.entries, self.live) = (other.entries, other.live);
+    }
+
     /// The fast line for `linear` in `view`.
     #[inline(always)]
     pub(crate) fn fast(&self, view: View, linear: u32) -> &FastEntry {
