@@ -40,6 +40,8 @@ pub enum Stop {
     Timeout(f64),
     /// Ctrl-A x.
     Quit,
+    /// `quit` in the script.
+    Script,
     /// Ctrl-C or a request to terminate.
     Interrupted,
 }
@@ -96,6 +98,7 @@ impl Ending {
                 Stop::Instructions(n) => format!("limit reached: {n} instructions (--max-insns)"),
                 Stop::Timeout(seconds) => format!("limit reached: {seconds} seconds (--timeout)"),
                 Stop::Quit => "ended by Ctrl-A x".into(),
+                Stop::Script => "ended by the script".into(),
                 Stop::Interrupted => "interrupted".into(),
             },
         }
@@ -103,7 +106,8 @@ impl Ending {
 
     /// Whether the Host's last words help to understand it.
     pub fn is_bad(&self) -> bool {
-        self.status() != Status::CLEAN && !matches!(self, Ending::Stopped(Stop::Quit | Stop::Interrupted))
+        self.status() != Status::CLEAN
+            && !matches!(self, Ending::Stopped(Stop::Quit | Stop::Script | Stop::Interrupted))
     }
 }
 

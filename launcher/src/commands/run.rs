@@ -73,6 +73,7 @@ Scripts (--script)
       key NAME      press and release a key of the PC's own keyboard, or several at once: `key enter`, `key f2`,
                     `key ctrl-alt-del`
       keys TEXT     type TEXT on that keyboard (US layout), a keystroke every 20 ms of the machine
+      quit          end the run (exit status 10)
   `at N nmi`, `at N send TEXT` and `at N key NAME` happen when N instructions have been executed, whatever the rest of
   the script does. In TEXT of the console and of `keys`, \\n, \\r, \\t, \\\\ and \\xNN stand for bytes. Empty lines and
   lines that start with # say nothing.

@@ -12,7 +12,7 @@ mod script;
 
 use crate::console::Console;
 use crate::disk::Disk;
-use crate::ending::{Ending, Status};
+use crate::ending::{Ending, Status, Stop};
 use crate::error::Error;
 use crate::files;
 use crate::image::Image;
@@ -183,6 +183,9 @@ impl Session<'_> {
             };
             self.save_disks(false)?;
             self.pass_on_outputs()?;
+            if self.script.as_ref().is_some_and(Script::has_quit) {
+                return Ok(Ending::Stopped(Stop::Script));
+            }
             match exit {
                 MachineExit::Faulting if !faulting.is_endless(&mut self.machine) => {}
                 MachineExit::Limit | MachineExit::Output => {}

@@ -30,6 +30,7 @@ enum Step {
     Screen(String),
     /// Keystrokes, one after the other.
     Keys(Vec<Vec<u8>>),
+    Quit,
 }
 
 /// A script, and how far it is.
@@ -43,6 +44,8 @@ pub struct Script {
     heard: Vec<u8>,
     /// Virtual time from which the next key can be pressed.
     hands_free: u64,
+    /// The script has come to a `quit`.
+    has_quit: bool,
 }
 
 impl Script {
@@ -77,8 +80,13 @@ impl Script {
             "screen" => Step::Screen(rest.trim().into()),
             "key" => Step::Keys(vec![keys::combination(rest.trim())?]),
             "keys" => Step::Keys(keys::typed(&unescape(rest)?)?),
+            "quit" => Step::Quit,
             "at" => return self.parse_timed(rest.trim_start()),
-            _ => return Err(format!("`{word}`: expected `expect`, `send`, `screen`, `key`, `keys` or `at`")),
+            _ => {
+                return Err(format!(
+                    "`{word}`: expected `expect`, `send`, `screen`, `key`, `keys`, `quit` or `at`"
+                ));
+            }
         };
         self.steps.push_back((n, step));
         Ok(())
@@ -121,6 +129,7 @@ impl Script {
                         self.hands_free = self.hands_free.saturating_add(KEYSTROKE_TICKS);
                     }
                 }
+                Step::Quit => self.has_quit = true,
                 Step::Screen(text) if screen::text(machine).contains(text) => {}
                 Step::Screen(_) => {
                     self.heard.drain(..self.heard.len().saturating_sub(MEMORY));
@@ -146,6 +155,11 @@ impl Script {
         looking.then(|| (now / LOOK_TICKS + 1).saturating_mul(LOOK_TICKS))
     }
 
+    /// Whether the run is to end here.
+    pub fn has_quit(&self) -> bool {
+        self.has_quit
+    }
+
     /// What the script still waits for.
     pub fn waiting(&self) -> Option<String> {
         match self.steps.front()? {
@@ -155,7 +169,9 @@ impl Script {
             (n, Step::Screen(text)) => {
                 Some(format!("script line {n} still waits for \"{text}\" on the screen"))
             }
-            (n, Step::Send(_) | Step::Keys(_)) => Some(format!("script line {n} was not reached")),
+            (n, Step::Send(_) | Step::Keys(_) | Step::Quit) => {
+                Some(format!("script line {n} was not reached"))
+            }
         }
     }
 }
@@ -251,14 +267,14 @@ mod tests {
     #[test]
     fn the_screen_is_looked_at_and_keys_are_pressed_one_after_the_other() {
         let mut machine = Machine::new(Config { ram: 1 << 20, rtc: 0 }).unwrap();
-        let mut script = Script::parse("screen ready\nkeys ab\nkey esc").unwrap();
+        let mut script = Script::parse("screen ready\nkeys ab\nkey esc\nquit").unwrap();
         script.start(&mut machine);
         assert_eq!(script.next_look(LOOK_TICKS), Some(2 * LOOK_TICKS));
         let cells: Vec<u8> = b"ready".iter().flat_map(|&code| [code, 7]).collect();
         machine.with_chipset(|_, cx| assert!(cx.mem.write_bytes(0xB_8000, &cells)));
         machine.cpu.set_clocks(0, 5);
         script.hear(&[], &mut machine);
-        assert_eq!((script.waiting(), script.next_look(0)), (None, None));
+        assert_eq!((script.waiting(), script.next_look(0), script.has_quit()), (None, None, true));
         // One keystroke has entered at once; the others need time.
         for (vtime, codes) in [(5, 0x1E), (5 + KEYSTROKE_TICKS, 0x30), (5 + 2 * KEYSTROKE_TICKS, 0x01)] {
             machine.cpu.set_clocks(0, vtime);
