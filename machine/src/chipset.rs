@@ -209,7 +209,17 @@ impl Chipset {
     }
 
     fn read_byte(&mut self, cx: &mut BusContext<'_>, port: u16) -> u8 {
-        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, fw_cfg, vga, test, checkpoint| {
+        with_board!(self, cx, |board,
+                               pit,
+                               rtc,
+                               uarts,
+                               keyboard,
+                               control,
+                               power,
+                               fw_cfg,
+                               vga,
+                               test,
+                               checkpoint| {
             match port {
                 0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.read(port),
                 0x40..=0x43 => pit.read(board, port - 0x40),
@@ -219,6 +229,7 @@ impl Chipset {
                 0x71 => rtc.read(board),
                 0x80 => *checkpoint,
                 0x92 => control.read_port92(board),
+                0xB2 | 0xB3 => power.read_apm(port),
                 // Says that somebody listens there.
                 DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => 0xE9,
                 0x3B0..=0x3DF => vga.read(board.now, port),
@@ -234,10 +245,8 @@ impl Chipset {
     }
 
     fn write_byte(&mut self, cx: &mut BusContext<'_>, port: u16, value: u8) {
-        with_board!(
-            self,
-            cx,
-            |board, pit, rtc, uarts, keyboard, control, vga, test, checkpoint| match port {
+        with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, power, vga, test, checkpoint| {
+            match port {
                 0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.write(port, value),
                 0x40..=0x43 => pit.write(board, port - 0x40, value),
                 0x60 => keyboard.write_data(board, value),
@@ -250,8 +259,10 @@ impl Chipset {
                 0x71 => rtc.write(board, value),
                 0x80 => *checkpoint = value,
                 0x92 => control.write_port92(board, value),
-                DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE =>
-                    board.outputs.emit(OutputPort::DebugConsole, &[value]),
+                0xB2 | 0xB3 => power.write_apm(board, port, value),
+                DEBUG_CONSOLE | FIRMWARE_DEBUG_CONSOLE => {
+                    board.outputs.emit(OutputPort::DebugConsole, &[value])
+                }
                 0x3B0..=0x3DF => vga.write(port, value),
                 0x190 => board.outputs.emit(OutputPort::Post, &[value]),
                 0x2F8..=0x2FF => uarts[1].write(board, port - 0x2F8, value),
@@ -261,7 +272,7 @@ impl Chipset {
                 0xCF9 => control.write_reset_control(board, value),
                 _ => {}
             }
-        );
+        });
     }
 }
 

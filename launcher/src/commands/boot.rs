@@ -28,7 +28,7 @@ pub struct BootArgs {
     /// A multiboot kernel or a Linux bzImage, recognised by its content
     #[arg(required_unless_present = "bios")]
     image: Option<PathBuf>,
-    /// Start this ROM at the reset vector instead (1 byte to 256 KiB)
+    /// Start this ROM at the reset vector instead (a multiple of 4 KiB, or a smaller power of two, up to 256 KiB)
     #[arg(long, value_name = "FILE", conflicts_with_all = ["image", "append", "initrd"])]
     bios: Option<PathBuf>,
     /// ROM of the display adapter for `--bios`; `vgabios.bin` beside the BIOS, where there is one, if not given

@@ -44,14 +44,25 @@ fn sizes() {
     let kernel = folder.kernel(LOOP);
     let module = folder.file("module", vec![1; 3 << 20]);
     let large_rom = folder.file("rom", vec![0x90; (256 << 10) + 1]);
+    let cut_rom = folder.file("cut", vec![0x90; 100_000]);
+    let blank_rom = folder.file("blank", vec![0; 0x1_0000]);
+    let good_rom = folder.file("good", vec![0xF4; 0x1_0000]);
+    let cut_option_rom = folder.file("option", vec![0x55, 0xAA, 2]);
     let guest = rom("first-guest.elf");
-    let cases: [(&[&str], &str); 9] = [
+    let cases: [(&[&str], &str); 13] = [
         (&["boot", &kernel, "--mem", "0"], "--mem"),
         (&["boot", &kernel, "--mem", "3073"], "--mem"),
         (&["boot", &kernel, "--mem", "18446744073709551615"], "--mem"),
         (&["boot", &kernel, "--mem", "1"], "RAM"),
         (&["boot", &kernel, "--mem", "4", "--initrd", &module], "does not fit"),
         (&["boot", "--bios", &large_rom], "256 KiB"),
+        (&["boot", "--bios", &cut_rom], "is it truncated?"),
+        (&["boot", "--bios", &blank_rom], "where the processor starts"),
+        (
+            &["boot", "--bios", &good_rom, "--vga-bios", &cut_option_rom],
+            "shorter than the length in its header",
+        ),
+        (&["boot", "--bios", &good_rom, "--vga-bios", &large_rom], "not an option ROM"),
         (&["run", "--mem", "0"], "--mem"),
         (&["run", "--mem", "99999999999999999999"], "--mem"),
         (&["run", &guest, &guest, "--mem", "3000"], "--mem"),

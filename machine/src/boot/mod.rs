@@ -100,7 +100,12 @@ pub enum BootError {
         /// What the kernel takes.
         max: usize,
     },
-    /// Firmware of a size that cannot be.
-    #[error("a ROM image of {0} bytes: must be 1 byte to 256 KiB")]
+    /// Firmware of a size that no ROM has.
+    #[error(
+        "a ROM image of {0} bytes: must be a multiple of 4 KiB, or a smaller power of two, up to 256 KiB; is it truncated?"
+    )]
     RomSize(u64),
+    /// Firmware with nothing where the processor starts.
+    #[error("a ROM image without code in its last 16 bytes, where the processor starts; is it truncated?")]
+    RomBlank,
 }

@@ -21,6 +21,8 @@ mod key {
     pub const MAX_CPUS: u16 = 0x0F;
     pub const DIRECTORY: u16 = 0x19;
     pub const FIRST_FILE: u16 = 0x20;
+    /// Of PCs only: the timer, ISA interrupt 0, is at pin 2 of the I/O APIC.
+    pub const TIMER_AT_PIN_2: u16 = 0x8002;
     /// Said with a key to write the item.
     pub const WRITE: u16 = 0x4000;
 }
@@ -62,6 +64,7 @@ impl FwCfg {
             (key::CPUS, 1u16.to_le_bytes().to_vec()),
             (key::BOOT_MENU, 1u16.to_le_bytes().to_vec()),
             (key::MAX_CPUS, 1u16.to_le_bytes().to_vec()),
+            (key::TIMER_AT_PIN_2, vec![1]),
         ];
         let items = items.into_iter().collect();
         let mut device = FwCfg { items, files: Vec::new(), selected: 0, position: 0, dma_high: 0 };

@@ -26,6 +26,11 @@ const APMC_EN: u8 = 0x02;
 /// PMREGMISC: decode the I/O range at PMBASE.
 const PMIOSE: u32 = 1;
 
+/// APM control values with which an operating system asks firmware to hand over, or take back, power management: as
+/// the FADT of SeaBIOS names them. SeaBIOS has no code for them and relies on the chipset.
+const ACPI_ENABLE: u8 = 0xF1;
+const ACPI_DISABLE: u8 = 0xF0;
+
 const PM1_STS: u16 = 0x00;
 const PM1_EN: u16 = 0x02;
 const PM1_CNT: u16 = 0x04;
@@ -64,6 +69,8 @@ pub fn decode(pci: &PciBus, port: u16) -> Option<u16> {
 pub struct PowerManagement {
     enable: u16,
     control: u16,
+    /// APM control and status: two bytes between operating system and firmware.
+    apm: [u8; 2],
     /// Half-periods of the 24-bit timer that had passed when TMR_STS was last cleared.
     cleared_at: u64,
 }
@@ -84,6 +91,23 @@ impl PowerManagement {
             _ => 0,
         };
         aligned >> (8 * (offset & 3)) & width.ones()
+    }
+
+    /// Port 0xB2 (control) or 0xB3 (status).
+    pub fn read_apm(&self, port: u16) -> u8 {
+        self.apm[usize::from(port & 1)]
+    }
+
+    /// Port 0xB2 (control) or 0xB3 (status). A command would interrupt to system management mode; that is not there,
+    /// and the two commands of ACPI are carried out at once.
+    pub fn write_apm(&mut self, board: &mut Board<'_>, port: u16, value: u8) {
+        self.apm[usize::from(port & 1)] = value;
+        match (port, value) {
+            (0xB2, ACPI_ENABLE) => self.control |= SCI_EN,
+            (0xB2, ACPI_DISABLE) => self.control &= !SCI_EN,
+            _ => {}
+        }
+        self.update(board);
     }
 
     fn status(&self, vtime: u64) -> u16 {
@@ -163,6 +187,17 @@ mod tests {
         assert_eq!(pm.read(&bench.board(), PM1_CNT, Width::Word), 0x0400);
         pm.write(&mut bench.board(), PM1_CNT, Width::Word, 0x2000);
         assert_eq!(bench.lines.stop, Some(StopRequest::PowerOff));
+    }
+
+    #[test]
+    fn acpi_is_handed_over_on_command() {
+        let (mut bench, mut pm) = (Bench::default(), PowerManagement::default());
+        for (command, enabled) in [(0xF1, 1), (0x42, 1), (0xF0, 0)] {
+            pm.write_apm(&mut bench.board(), 0xB2, command);
+            pm.write_apm(&mut bench.board(), 0xB3, 0x0F);
+            assert_eq!(pm.read(&bench.board(), PM1_CNT, Width::Word), enabled);
+            assert_eq!((pm.read_apm(0xB2), pm.read_apm(0xB3)), (command, 0x0F));
+        }
     }
 
     #[test]

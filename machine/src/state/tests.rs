@@ -108,7 +108,7 @@ fn flips() -> Vec<(&'static str, Flip)> {
     for (name, flip) in regs {
         flips.push((name, Box::new(move |m: &mut Machine| flip(&mut m.cpu.regs))));
     }
-    let ports: [(&'static str, u16, u32); 32] = [
+    let ports: [(&'static str, u16, u32); 35] = [
         ("master mask", 0x21, 0x55),
         ("slave mask", 0xA1, 0x55),
         ("edge/level", 0x4D0, 0x08),
@@ -121,6 +121,9 @@ fn flips() -> Vec<(&'static str, Flip)> {
         ("keyboard target", 0x64, 0xD4),
         ("keyboard parameter", 0x60, 0xED),
         ("keyboard off", 0x60, 0xF5),
+        ("apm control", 0xB2, 0x01),
+        ("apm status", 0xB3, 0x01),
+        ("acpi enabled", 0xB2, 0xF1),
         ("vga misc", 0x3C2, 0x66),
         ("vga feature", 0x3DA, 0x01),
         ("vga enable", 0x3C3, 0x00),

@@ -41,7 +41,8 @@ pub fn config_space() -> ConfigSpace {
     space.set(COMMAND, &[0x00, 0x00, 0x80, 0x02]);
     space.allow(COMMAND, &[0x05]);
     space.set(BMIBA, &[0x01]);
-    space.allow(BMIBA, &[0xF0, 0xFF]);
+    // The data sheet reserves the upper half; firmware that sizes the range wants all 32 bits of a base register.
+    space.allow(BMIBA, &[0xF0, 0xFF, 0xFF, 0xFF]);
     space.allow(IDETIM[0], &[0xFF, 0xF3, 0xFF, 0xF3]);
     // The channels' interrupts are ISA interrupts; there is no pin.
     space.allow(0x3C, &[0x00]);
