@@ -21,6 +21,7 @@ Examples:
   ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --mem 256
   ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --disk disk.img --disk data.img,ro
   ringside boot --bios bios.bin --post - --max-insns 1000000
+  ringside boot --bios /usr/share/seabios/bios-256k.bin --disk disk.img --script keys.txt --screen -
   ringside boot roms/lguest-host.elf --initrd 'roms/first-guest.elf' --append 'guest-mem=64' --mem 128
 
 `ringside help run` explains console, scripts and traces.")]

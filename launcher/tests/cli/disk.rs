@@ -67,7 +67,7 @@ fn bad_images() {
         (&["--disk", &format!("{good},ro"), "--post", &good], "is read in this run"),
         (&["--disk", &good, "--post", &good], "is written in this run"),
     ];
-    fs::write(&kernel, [fs::read(&kernel).unwrap(), vec![0; 512]].concat()[..512].to_vec()).unwrap();
+    fs::write(&kernel, &[fs::read(&kernel).unwrap(), vec![0; 512]].concat()[..512]).unwrap();
     for (args, part) in cases {
         ringside(["boot", &kernel].iter().chain(args)).assert_refused(part);
     }

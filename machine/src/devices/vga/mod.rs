@@ -278,4 +278,35 @@ mod tests {
             assert_eq!(Vga::input_status_1((LINES + line) * LINE_TICKS + within), status);
         }
     }
+
+    /// A processor that writes text, loads a character of the font, and writes text again.
+    #[test]
+    fn the_text_window_is_plain_memory_while_the_mode_makes_it_so() {
+        use crate::machine::{Config, Machine};
+        use cpu::bus::{Bus, Width};
+        use cpu::mem::PageKind;
+        let mut machine = Machine::new(Config { ram: 1 << 20, rtc: 0 }).unwrap();
+        let set = |machine: &mut Machine, registers: &[(u16, u32)]| {
+            for &(port, value) in registers {
+                machine.with_chipset(|chipset, cx| chipset.port_write(cx, port, Width::Word, value));
+            }
+        };
+        machine.cpu.store_linear(0xB_8000, 0x0741u16).unwrap();
+        assert!(matches!(machine.cpu.mem.page_kind(0xB_8000), PageKind::Ram(_)));
+        set(
+            &mut machine,
+            &[(0x3C4, 0x0402), (0x3C4, 0x0704), (0x3CE, 0x0005), (0x3CE, 0x0406), (0x3CE, 0x0204)],
+        );
+        assert_eq!(machine.cpu.mem.page_kind(0xB_8000), PageKind::Bus);
+        machine.cpu.store_linear(0xA_0820, 0x7E7E_7E7Eu32).unwrap();
+        assert_eq!(machine.cpu.load_linear::<u32>(0xA_0820), Ok(0x7E7E_7E7E));
+        assert_eq!(machine.cpu.load_linear::<u16>(0xB_8000), Ok(0xFFFF), "not in this window");
+        set(
+            &mut machine,
+            &[(0x3C4, 0x0302), (0x3C4, 0x0304), (0x3CE, 0x1005), (0x3CE, 0x0E06), (0x3CE, 0x0004)],
+        );
+        machine.cpu.store_linear(0xB_8002, 0x0742u16).unwrap();
+        assert_eq!(machine.cpu.load_linear::<u32>(0xB_8000), Ok(0x0742_0741));
+        assert_eq!(machine.text_screen().unwrap().codes[..3], *b"AB\0");
+    }
 }
