@@ -196,6 +196,23 @@ mod tests {
         }
     }
 
+    /// Real mode and virtual-8086 mode store linear addresses and the opcode (SDM vol. 1, figures 8-10 and 8-12).
+    #[test]
+    fn real_mode_environments_hold_linear_addresses() {
+        let mut fpu = sample();
+        fpu.pointers.code_segment = 0xF123;
+        fpu.pointers.data_segment = 0x4000;
+        let words = |image: &[u8], size: usize| -> Vec<u32> {
+            let field = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, &byte| value << 8 | byte as u32);
+            image.chunks(size).skip(3).map(field).collect()
+        };
+        // F123:1234 is F2464, 4000:5678 is 45678.
+        let narrow = fpu.environment(Layout { wide: false, protected: false });
+        assert_eq!(words(&narrow, 2), [0x2464, 0xF1C9, 0x5678, 0x4000]);
+        let wide = fpu.environment(Layout { wide: true, protected: false });
+        assert_eq!(words(&wide, 4), [0xFFFF_2464, 0x0000_F1C9, 0xFFFF_5678, 0x0000_4000]);
+    }
+
     #[test]
     fn fxsave_is_restored() {
         let fpu = sample();

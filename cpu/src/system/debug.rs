@@ -96,6 +96,9 @@ impl Cpu {
 #[cfg(test)]
 mod tests {
     use crate::Exit;
+    use crate::flags::RF;
+    use crate::regs::cr4;
+    use crate::regs::gpr::{ECX, EDI, ESI};
     use crate::testing::{CODE, handler, in_ring, stack};
 
     /// mov [0x9000], eax with DR0 there: a trap after the instruction. With a code breakpoint: a fault before it.
@@ -110,6 +113,65 @@ mod tests {
             assert_eq!(cpu.run(10), Exit::Halted);
             assert_eq!((cpu.regs.eip, cpu.regs.dr6 & 0xF), (handler(1) + 1, 1));
             assert_eq!(stack::<1>(&mut cpu), [eip]);
+        }
+    }
+
+    /// DR6 after one store of a double word at 0x9000, with the breakpoint given by address, R/W and LEN.
+    fn after_store(address: u32, kind: u32, len: u32) -> u32 {
+        let mut cpu = in_ring(0, &[0xA3, 0x00, 0x90, 0x00, 0x00, 0xF4]);
+        cpu.regs.dr[1] = address;
+        cpu.regs.dr7 |= 1 << 2 | kind << 20 | len << 22;
+        cpu.state_changed();
+        assert_eq!(cpu.run(10), Exit::Halted);
+        cpu.regs.dr6 & 0xF
+    }
+
+    /// The address is rounded down to the length; one common byte is enough; a store is neither a fetch nor a port access.
+    #[test]
+    fn a_data_breakpoint_is_a_range_and_a_kind() {
+        let cases = [
+            (0x9003, 1, 0, 2),
+            (0x9004, 1, 0, 0),
+            (0x8FFF, 1, 0, 0),
+            (0x8FFF, 1, 3, 0),
+            (0x8FFE, 1, 2, 0),
+            (0x9007, 1, 2, 2),
+            (0x9001, 3, 1, 2),
+            (0x9005, 3, 1, 0),
+            (0x9000, 0, 0, 0),
+            (0x9000, 2, 0, 0),
+        ];
+        for (address, kind, len, expected) in cases {
+            assert_eq!(after_store(address, kind, len), expected, "{address:#x} kind {kind} len {len}");
+        }
+    }
+
+    /// rep movsd over a watched double word: a trap after the iteration that touches it, with RF in the saved EFLAGS.
+    #[test]
+    fn a_repeated_instruction_traps_at_the_iteration() {
+        let mut cpu = in_ring(0, &[0xF3, 0xA5, 0xF4]);
+        (cpu.regs.gpr[ECX], cpu.regs.gpr[ESI], cpu.regs.gpr[EDI]) = (8, 0x9000, 0xA000);
+        cpu.regs.dr[0] = 0xA008;
+        cpu.regs.dr7 |= 1 | 0xD_0000;
+        cpu.state_changed();
+        assert_eq!(cpu.run(100), Exit::Halted);
+        assert_eq!((cpu.regs.eip, cpu.regs.gpr[ECX], cpu.regs.dr6 & 0xF), (handler(1) + 1, 5, 1));
+        let [eip, _, eflags] = stack(&mut cpu);
+        assert_eq!((eip, eflags & RF), (CODE, RF));
+    }
+
+    /// in al, 0x42 with an I/O breakpoint there: only with CR4.DE.
+    #[test]
+    fn io_breakpoints_need_debugging_extensions() {
+        for de in [false, true] {
+            let mut cpu = in_ring(0, &[0xE4, 0x42, 0xF4]);
+            cpu.regs.dr[3] = 0x42;
+            cpu.regs.dr7 |= 1 << 6 | 2 << 28;
+            cpu.regs.cr4 = if de { cr4::DE } else { 0 };
+            cpu.state_changed();
+            assert_eq!(cpu.run(10), Exit::Halted);
+            assert_eq!(cpu.regs.dr6 & 0xF, if de { 8 } else { 0 });
+            assert_eq!(cpu.regs.eip, if de { handler(1) + 1 } else { CODE + 3 });
         }
     }
 }

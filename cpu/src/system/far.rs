@@ -295,6 +295,24 @@ mod tests {
         assert_eq!(stack(&mut cpu), frame);
     }
 
+    /// The same through a 16-bit gate: words are pushed and copied.
+    #[test]
+    fn a_16_bit_call_gate_copies_words() {
+        let mut code = vec![0x9A, 0, 0, 0, 0];
+        code.extend((FREE | 3).to_le_bytes());
+        let mut cpu = in_ring(3, &code);
+        set_gate(&mut cpu, GDT + FREE as u32, 0xE4, code_of(0), 0xABCD_0000 | handler(0), 3);
+        for value in [0x1111u16, 0x2222, 0x3333] {
+            cpu.push(value).expect("the stack is flat");
+        }
+        assert_eq!(cpu.run(1), Exit::Limit);
+        assert_eq!((cpu.regs.cpl, cpu.regs.eip), (0, handler(0)));
+        let [back, values, more, outer] = stack(&mut cpu);
+        assert_eq!(back, (code_of(3) as u32) << 16 | (CODE + 7) & 0xFFFF);
+        assert_eq!((values, more), (0x2222_3333, (STACK - 6) << 16 | 0x1111));
+        assert_eq!(outer & 0xFFFF, data_of(3) as u32);
+    }
+
     /// jmp to a TSS that is described in the LDT.
     #[test]
     fn a_task_lives_in_the_gdt() {

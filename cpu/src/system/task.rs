@@ -383,4 +383,42 @@ mod tests {
             assert_eq!(cpu.tlb.lookup(0x3_0000).is_valid(), !other);
         }
     }
+
+    /// The T bit of the new task's TSS: #DB before its first instruction.
+    #[test]
+    fn a_task_can_ask_for_a_debug_trap() {
+        let mut code = vec![0xEA, 0, 0, 0, 0];
+        code.extend(FREE.to_le_bytes());
+        let mut cpu = with_second_task(&code);
+        cpu.phys_write((SECOND + 100) as u64, 1u16);
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!((cpu.regs.eip, cpu.regs.dr6 & 1 << 15), (handler(1) + 1, 1 << 15));
+        assert_eq!(crate::testing::stack::<1>(&mut cpu), [handler(0)]);
+    }
+
+    /// To a 16-bit TSS: its 44 bytes suffice, FS and GS become null, only the low half of EFLAGS is loaded.
+    #[test]
+    fn a_16_bit_task_has_words() {
+        let mut code = vec![0xEA, 0, 0, 0, 0];
+        code.extend(FREE.to_le_bytes());
+        for (limit, fits) in [(43, true), (42, false)] {
+            let mut cpu = in_ring(0, &code);
+            set_descriptor(&mut cpu, FREE, 0x81, SECOND, limit);
+            cpu.phys_write((SECOND + 14) as u64, handler(0) as u16);
+            cpu.phys_write((SECOND + 16) as u64, 2u16);
+            cpu.phys_write((SECOND + 26) as u64, 0x6000u16);
+            for (at, selector) in [(34, data_of(0)), (36, code_of(0)), (38, data_of(0)), (40, data_of(0))] {
+                cpu.phys_write((SECOND + at) as u64, selector);
+            }
+            assert_eq!(cpu.run(10), Exit::Halted);
+            if fits {
+                assert_eq!((cpu.regs.tr.selector, cpu.regs.eip), (FREE, handler(0) + 1));
+                assert_eq!(cpu.regs.seg[SegReg::Fs as usize], Segment::null(0));
+                assert_eq!(cpu.regs.gpr[gpr::ESP] & 0xFFFF, 0x6000);
+            } else {
+                assert_eq!((cpu.regs.tr.selector, cpu.regs.eip), (TSS_SELECTOR, handler(10) + 1));
+                assert_eq!(crate::testing::stack::<1>(&mut cpu), [FREE as u32]);
+            }
+        }
+    }
 }

@@ -148,7 +148,7 @@ pub(crate) fn bind(insn: &Instruction) -> Option<Handler> {
 mod tests {
     use super::*;
     use crate::seg::{SegReg, Segment};
-    use crate::testing::{execute, flat};
+    use crate::testing::{FREE, execute, flat, in_ring, set_descriptor};
 
     /// arpl [0x9000], bx with a read-only DS: a fault only where something would be written.
     #[test]
@@ -162,6 +162,49 @@ mod tests {
             cpu.phys_write::<u16>(0x9000, selector);
             let outcome = execute(&mut cpu, &[0x63, 0x1D, 0x00, 0x90, 0x00, 0x00]);
             assert_eq!(outcome.map(|()| cpu.regs.flags.zf()), expected, "{selector:#x}");
+        }
+    }
+
+    /// ZF of LAR, LSL, VERR and VERW on a present descriptor of DPL 0 at CPL 0, with S and the four type bits in `kind`.
+    fn verdicts(kind: u32) -> [bool; 4] {
+        let mut cpu = in_ring(0, &[]);
+        set_descriptor(&mut cpu, FREE, 0x80 | kind, 0, 0x1234);
+        cpu.regs.gpr[crate::regs::gpr::EDX] = FREE as u32;
+        // lar ecx, edx; lsl ecx, edx; verr dx; verw dx
+        [[0x0F, 0x02, 0xCA], [0x0F, 0x03, 0xCA], [0x0F, 0x00, 0xE2], [0x0F, 0x00, 0xEA]].map(|code| {
+            assert_eq!(execute(&mut cpu, &code), Ok(()));
+            cpu.regs.flags.zf()
+        })
+    }
+
+    /// SDM vol. 2, tables of LAR and LSL; vol. 3, 5.10.2.
+    #[test]
+    fn each_type_has_its_verdicts() {
+        for kind in 0..16 {
+            let access = matches!(kind, 1..=5 | 9 | 0xB | 0xC);
+            let limit = matches!(kind, 1..=3 | 9 | 0xB);
+            assert_eq!(verdicts(kind), [access, limit, false, false], "system type {kind:#x}");
+            let readable = kind < 8 || kind & 2 != 0;
+            let writable = kind < 8 && kind & 2 != 0;
+            assert_eq!(verdicts(0x10 | kind), [true, true, readable, writable], "segment type {kind:#x}");
+        }
+    }
+
+    /// A data segment of DPL 0 is invisible to ring 3 and to RPL 3; a conforming one is visible to all.
+    #[test]
+    fn privilege_hides_descriptors() {
+        for (ring, kind, rpl, visible) in [
+            (0, 0x93, 0, true),
+            (0, 0x93, 3, false),
+            (3, 0x93, 0, false),
+            (3, 0x9E, 3, true),
+            (3, 0xF3, 3, true),
+        ] {
+            let mut cpu = in_ring(ring, &[]);
+            set_descriptor(&mut cpu, FREE, kind, 0, 0x1234);
+            cpu.regs.gpr[crate::regs::gpr::EDX] = (FREE | rpl) as u32;
+            assert_eq!(execute(&mut cpu, &[0x0F, 0x02, 0xCA]), Ok(()));
+            assert_eq!(cpu.regs.flags.zf(), visible, "ring {ring} kind {kind:#x} rpl {rpl}");
         }
     }
 }
