@@ -121,6 +121,8 @@ pub trait Bus: Any + Send {
     fn acknowledge_interrupt(&mut self, cx: &mut BusContext<'_>) -> u8;
     /// FERR# was asserted.
     fn float_error(&mut self, _: &mut BusContext<'_>) {}
+    /// WRMSR to IA32_APIC_BASE: where the local APIC is, and whether. Nothing, if there is none.
+    fn set_apic_base(&mut self, _: &mut BusContext<'_>, _: u64) {}
     /// For the owner of the machine, who knows the concrete type.
     fn as_any(&self) -> &dyn Any;
     /// For the owner of the machine, who knows the concrete type.

@@ -5,7 +5,7 @@
 //! | leaf | EAX | EBX | ECX | EDX |
 //! |---|---|---|---|---|
 //! | 0 | 1 | "Ring" | "CPU " | "side" (the string is EBX EDX ECX) |
-//! | 1 | signature | 0 | 0 | feature bits |
+//! | 1 | signature | 0 (APIC ID) | 0 | feature bits; APIC while IA32_APIC_BASE enables it |
 //! | 0x80000000 | 0x80000008 | 0 | 0 | 0 |
 //! | 0x80000001 | 0 | 0 | 0 | NX |
 //! | 0x80000002-4 | brand string | | | |
@@ -33,6 +33,8 @@ const FEATURES: u32 = 1
     | 1 << 24
     | 1 << 25
     | 1 << 26;
+/// There is a local APIC, and it is not disabled (SDM vol. 3, 10.4.3).
+const APIC: u32 = 1 << 9;
 const NX: u32 = 1 << 20;
 const VENDOR: &[u8; 12] = b"RingsideCPU ";
 const BRAND: &[u8; 48] = b"Ringside virtual i686\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
@@ -41,11 +43,11 @@ fn word(bytes: &[u8], n: usize) -> u32 {
     <u32 as crate::word::Word>::read_le(bytes, 4 * n)
 }
 
-/// EAX, EBX, ECX, EDX of a leaf.
-pub(crate) fn leaf(n: u32) -> [u32; 4] {
+/// EAX, EBX, ECX, EDX of a leaf; `apic` says whether the local APIC is enabled.
+pub(crate) fn leaf(n: u32, apic: bool) -> [u32; 4] {
     match n {
         0 => [1, word(VENDOR, 0), word(VENDOR, 2), word(VENDOR, 1)],
-        1 => [SIGNATURE, 0, 0, FEATURES],
+        1 => [SIGNATURE, 0, 0, FEATURES | if apic { APIC } else { 0 }],
         0x8000_0000 => [0x8000_0008, 0, 0, 0],
         0x8000_0001 => [0, 0, 0, NX],
         0x8000_0002..=0x8000_0004 => {

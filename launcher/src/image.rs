@@ -45,6 +45,8 @@ pub enum Image {
         command_line: String,
         /// Initial RAM disk, may be empty.
         initrd: Bytes,
+        /// Where its random numbers start.
+        seed: u64,
     },
     /// Firmware.
     Firmware {
@@ -65,8 +67,9 @@ impl Image {
                 let image = Multiboot { kernel, command_line: command_line.as_bytes(), modules: &modules };
                 image.load(machine).map(drop)
             }
-            Image::Linux { kernel, command_line, initrd } => {
-                Linux { kernel, command_line: command_line.as_bytes(), initrd }.load(machine).map(drop)
+            Image::Linux { kernel, command_line, initrd, seed } => {
+                let command_line = command_line.as_bytes();
+                Linux { kernel, command_line, initrd, seed: *seed }.load(machine).map(drop)
             }
             Image::Firmware { rom, vga_bios } => rom::load(machine, rom, vga_bios.as_deref()),
         }

@@ -7,8 +7,9 @@
 use crate::devices::fw_cfg::FwCfg;
 use crate::devices::i8042::I8042;
 use crate::devices::i8254::I8254;
-use crate::devices::i8259::PicPair;
 use crate::devices::ide::{self, Ide};
+use crate::devices::interrupts::Interrupts;
+use crate::devices::local_apic::TimerBoard;
 use crate::devices::mc146818::Mc146818;
 use crate::devices::pci::PciBus;
 use crate::devices::piix4_pm::PowerManagement;
@@ -35,7 +36,7 @@ const FIRMWARE_DEBUG_CONSOLE: u16 = 0x402;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Devices {
     /// Interrupt controllers.
-    pub pic: PicPair,
+    pub interrupts: Interrupts,
     /// Future events.
     pub events: EventQueue,
     /// Interval timer.
@@ -73,7 +74,7 @@ impl Devices {
         pci.plug(ide::PLACE, ide::config_space());
         pci.plug(piix4_pm::PLACE, piix4_pm::config_space());
         Devices {
-            pic: PicPair::default(),
+            interrupts: Interrupts::default(),
             events: EventQueue::default(),
             pit: I8254::new(),
             rtc: Mc146818::new(unix_seconds, ram),
@@ -136,10 +137,10 @@ pub struct Chipset {
 /// Split the borrow of a chipset: the board a device is lent, and the devices by name.
 macro_rules! with_board {
     ($self:ident, $cx:ident, |$board:ident, $($device:ident),*| $body:expr) => {{
-        let Devices { pic, events, $($device,)* .. } = &mut $self.devices;
+        let Devices { interrupts, events, $($device,)* .. } = &mut $self.devices;
         let $board = &mut Board {
             now: $cx.vtime,
-            pic,
+            interrupts,
             events,
             outputs: &mut $self.outputs,
             lines: $cx.lines,
@@ -157,8 +158,9 @@ impl Chipset {
     }
 
     /// Bring the processor's pins up to date with the parts.
-    pub(crate) fn update_lines(&self, lines: &mut Lines) {
-        lines.intr = self.devices.pic.intr();
+    pub(crate) fn update_lines(&mut self, lines: &mut Lines) {
+        lines.intr = self.devices.interrupts.intr();
+        lines.nmi |= self.devices.interrupts.take_nmi();
         lines.deadline =
             if self.outputs.has_seen() { 0 } else { self.devices.events.next_time().min(self.horizon) };
     }
@@ -187,6 +189,10 @@ impl Chipset {
                 Event::UartTimeout(n) => uarts[usize::from(n & 1)].on_timeout(board),
                 Event::PmTimer => power.on_event(board),
                 Event::Ide(n) => ide.on_event(board, pci, n),
+                Event::ApicTimer => {
+                    let timer = &mut TimerBoard { now: board.now, events: board.events };
+                    board.interrupts.on_apic_timer(timer);
+                }
             });
         }
         self.update_lines(cx.lines);
@@ -205,7 +211,7 @@ impl Chipset {
 
     /// Whether some event that is pending could interrupt the processor, were it to happen now.
     pub(crate) fn can_wake(&self) -> bool {
-        self.devices.events.iter().any(|event| self.devices.pic.would_interrupt(event.irq()))
+        self.devices.events.iter().any(|event| self.devices.interrupts.would_interrupt(event))
     }
 
     fn read_byte(&mut self, cx: &mut BusContext<'_>, port: u16) -> u8 {
@@ -221,7 +227,7 @@ impl Chipset {
                                test,
                                checkpoint| {
             match port {
-                0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.read(port),
+                0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.interrupts.read_pic(port),
                 0x40..=0x43 => pit.read(board, port - 0x40),
                 0x60 => keyboard.read_data(board),
                 0x61 => control.read_port61(board, pit),
@@ -247,7 +253,7 @@ impl Chipset {
     fn write_byte(&mut self, cx: &mut BusContext<'_>, port: u16, value: u8) {
         with_board!(self, cx, |board, pit, rtc, uarts, keyboard, control, power, vga, test, checkpoint| {
             match port {
-                0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.pic.write(port, value),
+                0x20 | 0x21 | 0xA0 | 0xA1 | 0x4D0 | 0x4D1 => board.interrupts.write_pic(port, value),
                 0x40..=0x43 => pit.write(board, port - 0x40, value),
                 0x60 => keyboard.write_data(board, value),
                 0x61 => control.write_port61(board, pit, value),
@@ -311,6 +317,9 @@ impl Bus for Chipset {
                     i440fx::lock_smram(bridge);
                     self.map_memory(cx.mem);
                 }
+                if let Some(bridge) = self.devices.pci.addressed(piix3::PLACE) {
+                    self.devices.interrupts.set_route(piix3::pirq_route(bridge));
+                }
             }
             (0x2000..=0x200F, _) => {
                 with_board!(self, cx, |board, test| test.drive_line(board, port & 0xF, value));
@@ -348,6 +357,8 @@ impl Bus for Chipset {
             })
         } else if test_device::MEMORY.contains(&addr) {
             self.devices.test.read_memory(addr - test_device::MEMORY.start, width)
+        } else if let Some(value) = self.devices.interrupts.read_memory(cx.vtime, addr & !3) {
+            value >> (8 * (addr & 3)) & width.ones()
         } else {
             width.ones()
         }
@@ -363,11 +374,20 @@ impl Bus for Chipset {
             }
         } else if test_device::MEMORY.contains(&addr) {
             self.devices.test.write_memory(addr - test_device::MEMORY.start, width, value);
+        } else if width == Width::Dword && addr & 3 == 0 {
+            let timer = &mut TimerBoard { now: cx.vtime, events: &mut self.devices.events };
+            self.devices.interrupts.write_memory(timer, addr, value);
+            self.update_lines(cx.lines);
         }
     }
 
+    fn set_apic_base(&mut self, cx: &mut BusContext<'_>, value: u64) {
+        self.devices.interrupts.set_apic_base(value);
+        self.update_lines(cx.lines);
+    }
+
     fn acknowledge_interrupt(&mut self, cx: &mut BusContext<'_>) -> u8 {
-        let vector = self.devices.pic.acknowledge();
+        let vector = self.devices.interrupts.acknowledge();
         self.update_lines(cx.lines);
         vector
     }

@@ -23,12 +23,14 @@ pub enum Event {
     PmTimer,
     /// A drive on this IDE channel, or the channel's bus master, has something to do.
     Ide(u8),
+    /// The count of the local APIC's timer reaches zero.
+    ApicTimer,
 }
 
 impl Event {
-    /// The interrupt request line that the event may raise.
-    pub fn irq(self) -> u8 {
-        match self {
+    /// The interrupt request line that the event may raise; the local APIC's timer has none.
+    pub fn irq(self) -> Option<u8> {
+        Some(match self {
             Event::PitOutput => 0,
             Event::Rtc => 8,
             Event::UartReceive(0) | Event::UartTimeout(0) => 4,
@@ -36,7 +38,8 @@ impl Event {
             Event::PmTimer => 9,
             Event::Ide(0) => 14,
             Event::Ide(_) => 15,
-        }
+            Event::ApicTimer => return None,
+        })
     }
 }
 

@@ -3,12 +3,16 @@
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
+use crate::mmu::MAX_PHYS_BITS;
 use crate::regs::gpr::{EAX, ECX, EDX};
 use crate::regs::{EFER_NXE, cr4};
 use iced_x86::{Code, Instruction};
 
 const TSC: u32 = 0x10;
 const APIC_BASE: u32 = 0x1B;
+/// BSP, enable, and an address of as many bits as CPUID says (10.4.4).
+const APIC_BASE_BITS: u64 = 0x900 | ((1 << MAX_PHYS_BITS) - 0x1000);
+const APIC_BASE_ENABLE: u64 = 0x800;
 const SYSENTER_CS: u32 = 0x174;
 const SYSENTER_ESP: u32 = 0x175;
 const SYSENTER_EIP: u32 = 0x176;
@@ -40,7 +44,10 @@ impl Cpu {
         let m = &mut self.regs.msr;
         match n {
             TSC => m.tsc_offset = value.wrapping_sub(now),
-            APIC_BASE => m.apic_base = value,
+            APIC_BASE if value & !APIC_BASE_BITS == 0 => {
+                m.apic_base = value;
+                self.with_bus(|bus, cx| bus.set_apic_base(cx, value));
+            }
             SYSENTER_CS => m.sysenter_cs = value as u32,
             SYSENTER_ESP => m.sysenter_esp = value as u32,
             SYSENTER_EIP => m.sysenter_eip = value as u32,
@@ -88,7 +95,8 @@ fn rdpmc(_: &mut Cpu, _: &Op) -> Result<(), Fault> {
 }
 
 fn cpuid(cpu: &mut Cpu, _: &Op) -> Result<(), Fault> {
-    let [eax, ebx, ecx, edx] = crate::cpuid::leaf(cpu.regs.gpr[EAX]);
+    let apic = cpu.regs.msr.apic_base & APIC_BASE_ENABLE != 0;
+    let [eax, ebx, ecx, edx] = crate::cpuid::leaf(cpu.regs.gpr[EAX], apic);
     cpu.regs.gpr[..4].copy_from_slice(&[eax, ecx, edx, ebx]);
     Ok(())
 }

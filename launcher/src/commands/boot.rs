@@ -47,8 +47,8 @@ pub struct BootArgs {
         allow_hyphen_values = true
     )]
     append: String,
-    /// Modules of a multiboot kernel, each with its arguments after a space, or the initial RAM disk of Linux
-    /// (a comma that is meant is written twice)
+    /// Modules of a multiboot kernel, each with its arguments after a space, or the archives that make the initial RAM
+    /// disk of Linux (a comma that is meant is written twice)
     #[arg(long, value_name = "FILE[ ARGS],...")]
     initrd: Option<String>,
     /// An IDE hard disk with the contents of FILE; up to four: primary master, primary slave, secondary master and
@@ -107,12 +107,8 @@ impl BootArgs {
         let initrds = self.initrds();
         let command_line = self.append.clone();
         if linux::is_linux(&kernel) {
-            let initrd = match initrds.as_slice() {
-                [] => Bytes::default(),
-                [file] => files::read(Path::new(file))?.into(),
-                _ => return Err(Error::Usage("--initrd: Linux takes one initial RAM disk".into())),
-            };
-            return Ok(Image::Linux { kernel: kernel.into(), command_line, initrd });
+            let initrd = ram_disk(&initrds)?;
+            return Ok(Image::Linux { kernel: kernel.into(), command_line, initrd, seed: self.options.seed });
         }
         if !multiboot::is_multiboot(&kernel) {
             let what = "neither a multiboot kernel (no header in the first 8 KiB) nor a Linux bzImage".into();
@@ -137,6 +133,16 @@ fn option_rom(path: &Path) -> Result<Bytes, Error> {
         return Err(bad("an option ROM of more than 64 KiB"));
     }
     Ok(rom.into())
+}
+
+/// Archives one after the other, each at a multiple of four bytes, as Linux unpacks them.
+fn ram_disk(files: &[String]) -> Result<Bytes, Error> {
+    let mut image = Vec::new();
+    for file in files {
+        image.resize(image.len().next_multiple_of(4), 0);
+        image.extend(files::read(Path::new(file))?);
+    }
+    Ok(image.into())
 }
 
 /// `FILE` or `FILE ARGS`.

@@ -53,7 +53,7 @@ pub struct MachineOptions {
     /// same if not given
     #[arg(long, value_name = "TIME", default_value = "2025-01-01")]
     pub rtc: Rtc,
-    /// Seed of everything random; nothing in the machine is, in this version, but `--engine check` is
+    /// Seed of everything random: what Linux is given on the bare machine, and the distances of `--engine check`
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// End instead of starting again when the machine asks for a reset (exit status 10)

@@ -8,10 +8,12 @@ use crate::machine::Machine;
 use crate::memory_map::{self, HIGH_START};
 use cpu::flags::Flags;
 use cpu::regs::{Registers, TableRegister, cr0, gpr};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Offsets in the setup header, which are the same in the file and in the zero page.
 mod offset {
     pub const SETUP_SECTS: usize = 0x1F1;
+    pub const SYSSIZE: usize = 0x1F4;
     pub const BOOT_FLAG: usize = 0x1FE;
     pub const JUMP_LENGTH: usize = 0x201;
     pub const MAGIC: usize = 0x202;
@@ -23,6 +25,7 @@ mod offset {
     pub const CMD_LINE_PTR: usize = 0x228;
     pub const INITRD_ADDR_MAX: usize = 0x22C;
     pub const CMDLINE_SIZE: usize = 0x238;
+    pub const SETUP_DATA: usize = 0x250;
     pub const PREF_ADDRESS: usize = 0x258;
     pub const INIT_SIZE: usize = 0x260;
     pub const E820_ENTRIES: usize = 0x1E8;
@@ -50,6 +53,9 @@ pub struct Linux<'a> {
     pub command_line: &'a [u8],
     /// Initial RAM disk; may be empty.
     pub initrd: &'a [u8],
+    /// Where the kernel's random numbers start. A machine that repeats itself has no other entropy: without this the
+    /// kernel looks for some in the jitter of a clock that has none, for seconds.
+    pub seed: u64,
 }
 
 /// Whether `file` has a Linux setup header.
@@ -88,6 +94,11 @@ impl<'a> Image<'a> {
         };
         let protected = file.get((sectors + 1) * 512..).filter(|p| !p.is_empty());
         let protected = protected.ok_or(BootError::Linux("truncated: nothing after the setup sectors"))?;
+        // The size in the header, in units of 16 bytes, is rounded up.
+        let paragraphs = u64::from(field(file, offset::SYSSIZE));
+        if version >= 0x0204 && paragraphs > (protected.len() as u64).div_ceil(16) {
+            return Err(BootError::Linux("truncated: shorter than its header says"));
+        }
         let header_end = offset::MAGIC + usize::from(file[offset::JUMP_LENGTH]);
         let header = file.get(offset::SETUP_SECTS..header_end.min(offset::E820_TABLE));
         let header = header.ok_or(BootError::Linux("truncated: the setup header is not complete"))?;
@@ -121,6 +132,7 @@ impl Linux<'_> {
             return Err(BootError::CommandLine { len, max });
         }
         let ram_size = machine.cpu.mem.ram_size();
+        super::firmware::set_up(machine);
         let mut placement = Placement::new(ram_size);
         placement.claim("the kernel with its working memory", HIGH_START..image.end())?;
         let initrd = self.place_initrd(&image, &mut placement, ram_size)?;
@@ -128,17 +140,23 @@ impl Linux<'_> {
         let zero_page_at = low("the zero page", ZERO_PAGE_LEN)?;
         let gdt_at = low("the boot GDT", 32)?;
         let command_line_at = low("the command line", len + 1)?;
+        let seed = rng_seed(self.seed);
+        let seed_at = low("the random seed", seed.len())?;
 
-        let zero_page =
+        let mut zero_page =
             zero_page(&image, ram_size, command_line_at as u32, initrd as u32, self.initrd.len() as u32);
+        if image.version >= 0x0209 {
+            zero_page[offset::SETUP_DATA..][..8].copy_from_slice(&seed_at.to_le_bytes());
+        }
         let gdt = [0, 0, FLAT_CODE, FLAT_DATA].map(u64::to_le_bytes).concat();
         let command_line = [self.command_line, b"\0"].concat();
-        let parts: [(u64, &[u8]); 5] = [
+        let parts: [(u64, &[u8]); 6] = [
             (HIGH_START, image.protected),
             (initrd, self.initrd),
             (zero_page_at, &zero_page),
             (gdt_at, &gdt),
             (command_line_at, &command_line),
+            (seed_at, &seed),
         ];
         for (at, bytes) in parts {
             let stored = machine.with_chipset(|_, cx| cx.mem.write_bytes(at, bytes));
@@ -166,6 +184,15 @@ impl Linux<'_> {
         placement.claim("the initial RAM disk", start..start + len).map_err(|_| no_room())?;
         Ok(start)
     }
+}
+
+/// A `setup_data` node of type SETUP_RNG_SEED, the last of its list, with 32 bytes made of `seed`.
+fn rng_seed(seed: u64) -> Vec<u8> {
+    const TYPE: u32 = 9;
+    const LEN: u32 = 32;
+    let words = (0..4u64).map(|n| xxh3_64_with_seed(&n.to_le_bytes(), seed));
+    let data = words.flat_map(u64::to_le_bytes);
+    [0; 8].into_iter().chain(TYPE.to_le_bytes()).chain(LEN.to_le_bytes()).chain(data).collect()
 }
 
 fn zero_page(image: &Image<'_>, ram_size: u64, command_line: u32, initrd: u32, initrd_len: u32) -> Vec<u8> {

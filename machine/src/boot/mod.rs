@@ -3,7 +3,9 @@
 //! Each protocol is a file. They share where things may be put ([`Placement`]) and how ELF files are read ([`elf`]).
 //! Every image is untrusted: whatever is in it ends in a loaded machine or a [`BootError`] of one line.
 
+pub mod acpi;
 pub mod elf;
+pub mod firmware;
 pub mod linux;
 pub mod multiboot;
 mod placement;

@@ -64,6 +64,7 @@ impl Multiboot<'_> {
         }
         let entry = u32::try_from(image.entry).map_err(|_| BootError::Entry(image.entry))?;
 
+        super::firmware::set_up(machine);
         let mut modules = Vec::with_capacity(self.modules.len());
         for (n, module) in self.modules.iter().enumerate() {
             let name =

@@ -102,8 +102,8 @@ impl I8042 {
         let output = self.output();
         let keyboard = output == Some(Source::Keyboard);
         let aux = matches!(output, Some(Source::Aux | Source::AuxTimeout));
-        board.pic.set_irq(KEYBOARD_IRQ, keyboard && self.config() & CONFIG_KEYBOARD_IRQ != 0);
-        board.pic.set_irq(AUX_IRQ, aux && self.config() & CONFIG_AUX_IRQ != 0);
+        board.interrupts.set_irq(KEYBOARD_IRQ, keyboard && self.config() & CONFIG_KEYBOARD_IRQ != 0);
+        board.interrupts.set_irq(AUX_IRQ, aux && self.config() & CONFIG_AUX_IRQ != 0);
     }
 
     /// A key went down or up: what it sends in scan code set 2.
@@ -132,8 +132,8 @@ impl I8042 {
             None => 0,
         };
         // Each byte is an edge of its own.
-        board.pic.set_irq(KEYBOARD_IRQ, false);
-        board.pic.set_irq(AUX_IRQ, false);
+        board.interrupts.set_irq(KEYBOARD_IRQ, false);
+        board.interrupts.set_irq(AUX_IRQ, false);
         self.drive(board);
         byte
     }
@@ -252,18 +252,18 @@ mod tests {
     #[test]
     fn keys_interrupt_one_by_one() {
         let (mut bench, mut kbc) = (Bench::default(), I8042::default());
-        bench.pic.write(0x21, 0);
+        bench.interrupts.write_pic(0x21, 0);
         // A down and up, up arrow down: translated.
         kbc.press(&mut bench.board(), &[0x1C]);
         kbc.press(&mut bench.board(), &[0xF0, 0x1C]);
         kbc.press(&mut bench.board(), &[0xE0, 0x75]);
         for expected in [0x1E, 0x9E, 0xE0, 0x48] {
-            assert!(bench.pic.intr());
-            bench.pic.acknowledge();
-            bench.pic.write(0x20, 0x20);
+            assert!(bench.interrupts.intr());
+            bench.interrupts.acknowledge();
+            bench.interrupts.write_pic(0x20, 0x20);
             assert_eq!(kbc.read_data(&mut bench.board()), expected);
         }
-        assert!(!bench.pic.intr());
+        assert!(!bench.interrupts.intr());
     }
 
     #[test]
@@ -275,7 +275,7 @@ mod tests {
         kbc.write_data(&mut bench.board(), 0xF2);
         let bytes = [(); 5].map(|()| kbc.read_data(&mut bench.board()));
         assert_eq!(bytes, [0xF0, 0x1C, 0xFA, 0xAB, 0x83]);
-        assert!(!bench.pic.intr());
+        assert!(!bench.interrupts.intr());
     }
 
     #[test]
@@ -295,7 +295,7 @@ mod tests {
     fn the_second_port_works_and_nothing_is_there() {
         let (mut bench, mut kbc) = (Bench::default(), I8042::default());
         for port in [0x21, 0xA1] {
-            bench.pic.write(port, 0);
+            bench.interrupts.write_pic(port, 0);
         }
         kbc.write_command(&mut bench.board(), 0xA9);
         assert_eq!((kbc.read_status(), kbc.read_data(&mut bench.board())), (0x1D, 0x00));
@@ -303,7 +303,7 @@ mod tests {
         kbc.write_data(&mut bench.board(), 0x47);
         kbc.write_command(&mut bench.board(), 0xD3);
         kbc.write_data(&mut bench.board(), 0x5A);
-        assert!(bench.pic.intr());
+        assert!(bench.interrupts.intr());
         assert_eq!((kbc.read_status(), kbc.read_data(&mut bench.board())), (0x35, 0x5A));
         kbc.write_command(&mut bench.board(), 0xD4);
         kbc.write_data(&mut bench.board(), 0xFF);

@@ -326,7 +326,7 @@ impl I8254 {
 
     fn drive(&mut self, board: &mut Board<'_>) {
         let now = pit_clock(board.now);
-        board.pic.set_irq(0, self.channels[0].output(now));
+        board.interrupts.set_irq(0, self.channels[0].output(now));
         match self.channels[0].next_change(now).and_then(|at| u64::try_from(at).ok()) {
             Some(at) => board.events.schedule(Event::PitOutput, vtime_of(at, PIT_HZ)),
             None => board.events.cancel(Event::PitOutput),

@@ -281,7 +281,7 @@ impl Mc146818 {
 
     fn drive(&mut self, board: &mut Board<'_>) {
         let enabled = self.reg(REG_B) & 0x70;
-        board.pic.set_irq(IRQ, self.flags & enabled != 0);
+        board.interrupts.set_irq(IRQ, self.flags & enabled != 0);
         // A flag that is set already cannot raise the line any further.
         let waiting = enabled & !self.flags;
         let next = self.next_times(board.now).into_iter().filter(|(flag, _)| flag & waiting != 0);

@@ -9,7 +9,10 @@ pub mod i8042;
 pub mod i8254;
 pub mod i8259;
 pub mod ide;
+pub mod interrupts;
+pub mod io_apic;
 mod keyboard;
+pub mod local_apic;
 pub mod mc146818;
 pub mod pci;
 pub mod piix3;
@@ -27,14 +30,14 @@ use crate::media::Medium;
 use crate::outputs::Outputs;
 use cpu::bus::Lines;
 use cpu::mem::PhysMem;
-use i8259::PicPair;
+use interrupts::Interrupts;
 
 /// What a device may touch while it serves one access or event.
 pub struct Board<'a> {
     /// Virtual time of the access.
     pub now: u64,
     /// Interrupt request lines.
-    pub pic: &'a mut PicPair,
+    pub interrupts: &'a mut Interrupts,
     /// Future events.
     pub events: &'a mut EventQueue,
     /// Bytes for the outside.
@@ -56,7 +59,7 @@ pub(crate) mod bench {
 
     pub struct Bench {
         pub now: u64,
-        pub pic: PicPair,
+        pub interrupts: Interrupts,
         pub events: EventQueue,
         pub outputs: Outputs,
         pub lines: Lines,
@@ -68,7 +71,7 @@ pub(crate) mod bench {
         fn default() -> Bench {
             Bench {
                 now: 0,
-                pic: PicPair::default(),
+                interrupts: Interrupts::default(),
                 events: EventQueue::default(),
                 outputs: Outputs::default(),
                 lines: Lines::default(),
@@ -82,7 +85,7 @@ pub(crate) mod bench {
         pub fn board(&mut self) -> Board<'_> {
             Board {
                 now: self.now,
-                pic: &mut self.pic,
+                interrupts: &mut self.interrupts,
                 events: &mut self.events,
                 outputs: &mut self.outputs,
                 lines: &mut self.lines,

@@ -4,6 +4,7 @@
 //! the interrupt routing registers.
 
 use super::pci::{ConfigSpace, devfn};
+use cpu::bus::Width;
 
 /// Place on bus 0.
 pub const PLACE: u8 = devfn(1, 0);
@@ -19,4 +20,9 @@ pub fn config_space() -> ConfigSpace {
     space.set(0x60, &[0x80; 4]);
     space.allow(0x60, &[0x8F; 4]);
     space
+}
+
+/// PIRQRC[A:D]: the ISA line each PCI line goes to; bit 7 says to none.
+pub fn pirq_route(space: &ConfigSpace) -> [u8; 4] {
+    space.read(0x60, Width::Dword).to_le_bytes()
 }

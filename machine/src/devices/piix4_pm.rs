@@ -16,7 +16,7 @@ pub const PLACE: u8 = devfn(1, 3);
 /// Frequency of the power-management timer.
 pub const PM_TIMER_HZ: u64 = 3_579_545;
 /// The system control interrupt is wired to this request line.
-const SCI_IRQ: u8 = 9;
+pub const SCI_IRQ: u8 = 9;
 
 const PMBASE: usize = 0x40;
 const PMREGMISC: usize = 0x80;
@@ -148,7 +148,7 @@ impl PowerManagement {
     fn update(&mut self, board: &mut Board<'_>) {
         let enabled = self.enable & TMR_EN != 0 && self.control & SCI_EN != 0;
         let active = enabled && self.status(board.now) & TMR_STS != 0;
-        board.pic.set_irq(SCI_IRQ, active);
+        board.interrupts.set_irq(SCI_IRQ, active);
         if enabled && !active {
             let next = (toggles(board.now) + 1) << 23;
             board.events.schedule(Event::PmTimer, vtime_of(next, PM_TIMER_HZ));
@@ -203,7 +203,7 @@ mod tests {
     #[test]
     fn the_timer_counts_and_interrupts() {
         let (mut bench, mut pm) = (Bench::default(), PowerManagement::default());
-        bench.pic.write(0x21, 0);
+        bench.interrupts.write_pic(0x21, 0);
         bench.now = TICKS_PER_SECOND;
         assert_eq!(pm.read(&bench.board(), PM_TMR, Width::Dword), PM_TIMER_HZ as u32);
         pm.write(&mut bench.board(), PM1_EN, Width::Word, 1);
@@ -211,10 +211,10 @@ mod tests {
         assert_eq!(bench.events.next_time(), vtime_of(1 << 23, PM_TIMER_HZ));
         bench.advance(3 * TICKS_PER_SECOND, |board, _| pm.on_event(board));
         assert_eq!(pm.read(&bench.board(), PM1_STS, Width::Word), 1);
-        assert!(bench.pic.intr());
+        assert!(bench.interrupts.intr());
         pm.write(&mut bench.board(), PM1_STS, Width::Word, 1);
         assert_eq!(pm.read(&bench.board(), PM1_STS, Width::Word), 0);
-        assert!(!bench.pic.intr());
+        assert!(!bench.interrupts.intr());
         assert!(bench.events.is_scheduled(Event::PmTimer));
     }
 }

@@ -69,12 +69,12 @@ impl SystemControl {
 
     /// FERR# was asserted.
     pub fn raise_float_error(&mut self, board: &mut Board<'_>) {
-        board.pic.set_irq(FLOAT_ERROR_IRQ, true);
+        board.interrupts.set_irq(FLOAT_ERROR_IRQ, true);
     }
 
     /// Port 0xF0, any value: takes the interrupt request back and, while FERR# is asserted, asserts IGNNE#.
     pub fn acknowledge_float_error(&mut self, board: &mut Board<'_>) {
-        board.pic.set_irq(FLOAT_ERROR_IRQ, false);
+        board.interrupts.set_irq(FLOAT_ERROR_IRQ, false);
         board.lines.ignore_float_error = board.lines.float_error;
     }
 
@@ -82,7 +82,7 @@ impl SystemControl {
     pub fn mask_nmi(&mut self, board: &mut Board<'_>, masked: bool) {
         self.nmi_masked = masked;
         if !masked && std::mem::take(&mut self.nmi_held) {
-            board.lines.nmi = true;
+            board.interrupts.raise_nmi();
         }
     }
 
@@ -91,7 +91,7 @@ impl SystemControl {
         if self.nmi_masked {
             self.nmi_held = true;
         } else {
-            board.lines.nmi = true;
+            board.interrupts.raise_nmi();
         }
     }
 }
@@ -144,10 +144,10 @@ mod tests {
         let (mut bench, mut gates) = (Bench::default(), SystemControl::default());
         gates.mask_nmi(&mut bench.board(), true);
         gates.raise_nmi(&mut bench.board());
-        assert!(!bench.lines.nmi);
+        assert!(!bench.interrupts.take_nmi());
         gates.mask_nmi(&mut bench.board(), false);
-        assert!(std::mem::take(&mut bench.lines.nmi));
+        assert!(bench.interrupts.take_nmi());
         gates.raise_nmi(&mut bench.board());
-        assert!(bench.lines.nmi);
+        assert!(bench.interrupts.take_nmi());
     }
 }

@@ -30,7 +30,7 @@ impl TestDevice {
 
     /// Drive an interrupt request line: any value but zero is high.
     pub fn drive_line(&self, board: &mut Board<'_>, line: u16, value: u32) {
-        board.pic.set_irq((line & 0xF) as u8, value != 0);
+        board.interrupts.set_irq((line & 0xF) as u8, value != 0);
     }
 
     /// Read memory; `offset` is below the length of [`MEMORY`].
@@ -71,11 +71,11 @@ mod tests {
     fn a_line_reaches_the_interrupt_controller() {
         let (mut bench, device) = (Bench::default(), TestDevice::default());
         for (port, value) in [(0x20, 0x11), (0x21, 8), (0x21, 4), (0x21, 1)] {
-            bench.pic.write(port, value);
+            bench.interrupts.write_pic(port, value);
         }
-        assert!(!bench.pic.intr());
+        assert!(!bench.interrupts.intr());
         device.drive_line(&mut bench.board(), 5, 1);
-        assert!(bench.pic.intr());
-        assert_eq!(bench.pic.acknowledge(), 13);
+        assert!(bench.interrupts.intr());
+        assert_eq!(bench.interrupts.acknowledge(), 13);
     }
 }

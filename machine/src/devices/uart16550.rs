@@ -221,7 +221,7 @@ impl Uart16550 {
     fn drive(&self, board: &mut Board<'_>) {
         // In loopback the OUT2 pin is inactive whatever the register says.
         let gated = self.mcr & (MCR_OUT2 | MCR_LOOP) == MCR_OUT2;
-        board.pic.set_irq(self.irq(), gated && self.interrupt() != IIR_NONE);
+        board.interrupts.set_irq(self.irq(), gated && self.interrupt() != IIR_NONE);
     }
 
     /// Read register 0 to 7.

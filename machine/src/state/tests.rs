@@ -9,7 +9,14 @@ use cpu::mmu::TlbEntry;
 use proptest::prelude::*;
 
 fn machine() -> Machine {
-    Machine::new(Config { ram: 2 << 20, rtc: 1_000_000_000 }).unwrap()
+    machine_of(2 << 20, 1_000_000_000)
+}
+
+/// With a disk of 8 sectors.
+fn machine_of(ram: u64, rtc: i64) -> Machine {
+    let mut machine = Machine::new(Config { ram, rtc }).unwrap();
+    assert_eq!(machine.connect_disk(Medium::new(Arc::new(vec![0xDD; 4096]), 8, false)), Some(0));
+    machine
 }
 
 fn write(machine: &mut Machine, addr: u64, bytes: &[u8]) {
@@ -38,6 +45,10 @@ fn config(machine: &mut Machine, register: u32, value: u32) {
     dword_port(machine, 0xCF8, 0x8000_0000 | register);
     dword_port(machine, 0xCFC, value);
     dword_port(machine, 0xCF8, 0);
+}
+
+fn memory(machine: &mut Machine, addr: u64, value: u32) {
+    machine.with_chipset(|chipset, cx| chipset.mmio_write(cx, addr, Width::Dword, value));
 }
 
 fn lines(f: fn(&mut Lines)) -> impl Fn(&mut Machine) {
@@ -80,8 +91,16 @@ fn flips() -> Vec<(&'static str, Flip)> {
         ("smram", Box::new(|m| config(m, 0x70, 0x48_0000))),
         ("dac component", Box::new(|m| read_port(m, 0x3C9))),
         ("attribute flip-flop", Box::new(|m| port(m, 0x3C0, 0x20))),
-        ("rtc base", Box::new(|m| *m = Machine::new(Config { ram: 2 << 20, rtc: 1 }).unwrap())),
-        ("ram size", Box::new(|m| *m = Machine::new(Config { ram: 3 << 20, rtc: 1_000_000_000 }).unwrap())),
+        ("local APIC", Box::new(|m| memory(m, 0xFEE0_0080, 0x40))),
+        ("I/O APIC", Box::new(|m| memory(m, 0xFEC0_0000, 0x12))),
+        (
+            "PCI line",
+            Box::new(|m| m.with_chipset(|chipset, _| chipset.devices.interrupts.set_intx(2, 0, true))),
+        ),
+        ("disk", Box::new(|m| m.with_chipset(|chipset, _| chipset.media[0].write(3, &[1; 512])))),
+        ("disk elsewhere", Box::new(|m| m.with_chipset(|chipset, _| chipset.media[0].write(4, &[1; 512])))),
+        ("rtc base", Box::new(|m| *m = machine_of(2 << 20, 1))),
+        ("ram size", Box::new(|m| *m = machine_of(3 << 20, 1_000_000_000))),
     ];
     let regs: [(&'static str, RegisterFlip); 20] = [
         ("eax", |r| r.gpr[0] ^= 1),
@@ -194,6 +213,14 @@ fn damaged_snapshots_are_refused() {
     let before = machine.state_hash();
     assert!(matches!(machine.restore(&snapshot), Err(RestoreError::Format(_))));
     assert_eq!(machine.state_hash(), before);
+}
+
+#[test]
+fn other_disks_are_refused() {
+    let snapshot = machine().snapshot();
+    let mut machine = machine();
+    machine.connect_disk(Medium::new(Arc::new(vec![0; 512]), 1, false));
+    assert_eq!(machine.restore(&snapshot), Err(RestoreError::Disks));
 }
 
 #[test]

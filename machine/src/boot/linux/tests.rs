@@ -13,6 +13,7 @@ fn image(protected: usize, init_size: u32) -> Vec<u8> {
     let mut file = vec![0; 1024];
     let mut put = |at: usize, bytes: &[u8]| file[at..at + bytes.len()].copy_from_slice(bytes);
     put(0x1F1, &[1]);
+    put(0x1F4, &(protected.div_ceil(16) as u32).to_le_bytes());
     put(0x1FE, &[0x55, 0xAA, 0xEB, 0x66]);
     put(0x202, b"HdrS\x0A\x02");
     put(0x211, &[1]);
@@ -25,7 +26,7 @@ fn image(protected: usize, init_size: u32) -> Vec<u8> {
 }
 
 fn load(machine: &mut Machine, kernel: &[u8], initrd: &[u8]) -> Result<u32, BootError> {
-    Linux { kernel, command_line: b"console=ttyS0", initrd }.load(machine)
+    Linux { kernel, command_line: b"console=ttyS0", initrd, seed: 1 }.load(machine)
 }
 
 #[test]
@@ -45,6 +46,10 @@ fn zero_page_and_entry_state() {
     assert_eq!((initrd, field(page, 0x21C)), (0x7F_E000, 5000));
     assert_eq!(mem.slice(initrd.into(), 5000), Some(&[7; 5000][..]));
     assert_eq!((page[0x1E8], field(page, 0x2D0 + 8)), (4, 0x9_FC00));
+    let seed = mem.slice(field(page, 0x250).into(), 48).unwrap();
+    assert_eq!((seed[..8].to_vec(), field(seed, 8), field(seed, 12)), (vec![0; 8], 9, 32));
+    assert_eq!(seed, rng_seed(1));
+    assert_ne!(seed, rng_seed(2));
     let gdt = mem.slice(regs.gdtr.base.into(), 32).unwrap();
     assert_eq!(gdt[16..24], FLAT_CODE.to_le_bytes());
 }
@@ -59,6 +64,10 @@ fn what_cannot_be_loaded_says_why() {
         message(load(&mut machine, &file[..1024], b"")),
         "bad Linux image: truncated: nothing after the setup sectors"
     );
+    assert_eq!(
+        message(load(&mut machine, &file[..1024 + 90], b"")),
+        "bad Linux image: truncated: shorter than its header says"
+    );
     for (at, byte, text) in
         [(0x206, 1, "boot protocol older than 2.02"), (0x211, 0, "a zImage; only a bzImage can be loaded")]
     {
@@ -71,7 +80,7 @@ fn what_cannot_be_loaded_says_why() {
         "the initial RAM disk (7340032 bytes) does not fit in what is left of 8 MiB of RAM"
     );
     assert!(matches!(load(&mut machine, &image(1, 8 << 20), b""), Err(BootError::OutsideRam { .. })));
-    let long = Linux { kernel: &file, command_line: &[b'x'; 101], initrd: b"" }.load(&mut machine);
+    let long = Linux { kernel: &file, command_line: &[b'x'; 101], initrd: b"", seed: 1 }.load(&mut machine);
     assert_eq!(message(long), "the command line has 101 bytes, the kernel takes 100");
 }
 

@@ -207,7 +207,7 @@ impl Channel {
             self.bus_master.note_interrupt();
         }
         self.line = line;
-        board.pic.set_irq(self.irq(), line);
+        board.interrupts.set_irq(self.irq(), line);
         let at_work = self.drives.iter().flatten().any(|drive| match drive.phase {
             Phase::Busy(_) => self.control & SRST == 0,
             Phase::Dma(direction) => self.bus_master.is_active(direction),

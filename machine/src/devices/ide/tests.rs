@@ -40,7 +40,7 @@ impl Rig {
         for (port, value) in
             [(0x20, 0x11), (0x21, 0), (0x21, 4), (0x21, 1), (0xA0, 0x11), (0xA1, 8), (0xA1, 2), (0xA1, 1)]
         {
-            rig.bench.pic.write(port, value);
+            rig.bench.interrupts.write_pic(port, value);
         }
         rig
     }
@@ -100,11 +100,11 @@ impl Rig {
     }
 
     fn interrupted(&mut self) -> bool {
-        let irq = self.bench.pic.intr();
+        let irq = self.bench.interrupts.intr();
         if irq {
-            assert_eq!(self.bench.pic.acknowledge(), 8 + 6, "IRQ 14");
-            self.bench.pic.write(0xA0, 0x20);
-            self.bench.pic.write(0x20, 0x20);
+            assert_eq!(self.bench.interrupts.acknowledge(), 8 + 6, "IRQ 14");
+            self.bench.interrupts.write_pic(0xA0, 0x20);
+            self.bench.interrupts.write_pic(0x20, 0x20);
         }
         irq
     }
@@ -339,9 +339,9 @@ fn interrupts_can_be_turned_off_and_are_acknowledged_by_status() {
     rig.command(0x10, 0, 0, 0xE0);
     rig.wait();
     rig.inb(0x3F6);
-    assert!(rig.bench.pic.intr());
+    assert!(rig.bench.interrupts.intr());
     rig.inb(0x1F7);
-    assert!(!rig.bench.pic.intr());
+    assert!(!rig.bench.interrupts.intr());
 }
 
 proptest! {

@@ -20,7 +20,7 @@ fn put(rtc: &mut Mc146818, bench: &mut Bench, index: u8, value: u8) {
 fn bench() -> (Mc146818, Bench) {
     let mut bench = Bench::default();
     for port in [0x21, 0xA1] {
-        bench.pic.write(port, 0);
+        bench.interrupts.write_pic(port, 0);
     }
     (Mc146818::new(START, 64 * MIB), bench)
 }
@@ -70,10 +70,10 @@ fn interrupts(rtc: &mut Mc146818, bench: &mut Bench, seconds: u64) -> usize {
     bench.advance(bench.now + seconds * TICKS_PER_SECOND, |board, _| {
         rtc.on_event(board);
         count += 1;
-        assert!(board.pic.intr());
+        assert!(board.interrupts.intr());
         rtc.select(REG_C);
         assert_ne!(rtc.read(board) & C_IRQF, 0);
-        assert!(!board.pic.intr());
+        assert!(!board.interrupts.intr());
     });
     count
 }

@@ -12,7 +12,7 @@ struct Rig {
 impl Rig {
     fn new() -> Rig {
         let mut bench = Bench::default();
-        bench.pic.write(0x21, 0);
+        bench.interrupts.write_pic(0x21, 0);
         Rig { uart: Uart16550::new(0), bench }
     }
 
@@ -66,12 +66,12 @@ fn a_character_takes_its_time() {
 fn transmit_is_immediate_and_interrupts() {
     let mut rig = Rig::open(0x07, 0);
     rig.put(0, b'h');
-    assert!(!rig.bench.pic.intr());
+    assert!(!rig.bench.interrupts.intr());
     rig.put(1, 0x02);
-    assert!(rig.bench.pic.intr());
+    assert!(rig.bench.interrupts.intr());
     assert_eq!(rig.get(2), 0xC2);
     assert_eq!(rig.get(2), 0xC1, "reading the identification clears it");
-    assert!(!rig.bench.pic.intr());
+    assert!(!rig.bench.interrupts.intr());
     rig.put(0, b'i');
     assert_eq!(rig.get(2), 0xC2);
     assert_eq!(rig.bench.outputs.take(OutputPort::Com1), b"hi");
@@ -89,7 +89,7 @@ fn trigger_level_and_timeout() {
     assert_eq!(rig.get(2), 0xC1, "below the trigger level");
     rig.wait_characters(4);
     assert_eq!(rig.get(2), 0xCC);
-    assert!(rig.bench.pic.intr());
+    assert!(rig.bench.interrupts.intr());
     assert_eq!(rig.get(0), b'2');
     assert_eq!(rig.get(2), 0xC1, "reading ends the timeout");
 }
@@ -121,7 +121,7 @@ fn loopback_returns_bytes_and_modem_lines() {
     let mut rig = Rig::open(0x07, 0x0F);
     rig.get(6);
     rig.put(4, 0x1B);
-    assert!(!rig.bench.pic.intr(), "OUT2 is forced inactive");
+    assert!(!rig.bench.interrupts.intr(), "OUT2 is forced inactive");
     assert_eq!(rig.get(6) & 0xF0, 0xB0);
     rig.put(4, 0x10);
     assert_eq!(rig.get(6), 0x0B, "CTS, DSR and DCD fell");
@@ -152,11 +152,11 @@ fn interrupts_by_priority() {
 #[test]
 fn out2_gates_the_interrupt_line() {
     let mut rig = Rig::open(0x07, 0x02);
-    assert!(rig.bench.pic.intr());
+    assert!(rig.bench.interrupts.intr());
     rig.put(4, 0x03);
-    assert!(!rig.bench.pic.intr());
+    assert!(!rig.bench.interrupts.intr());
     rig.put(4, 0x0B);
-    assert!(rig.bench.pic.intr());
+    assert!(rig.bench.interrupts.intr());
 }
 
 #[test]
