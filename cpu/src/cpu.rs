@@ -60,6 +60,8 @@ pub struct Cpu {
     pub(crate) stop_at: u64,
     /// Instruction count, and how often the run loop looked around at it. No part of the machine state.
     pub(crate) fruitless: (u64, u32),
+    /// The caller's limit of the run in progress.
+    pub(crate) insn_limit: u64,
     /// Set by whatever makes the rest of a decoded block doubtful: the run loop looks around before going on.
     pub(crate) attention: bool,
     /// Fast view for the program's data accesses: follows CPL and EFLAGS.AC.
@@ -92,6 +94,7 @@ impl Cpu {
             idle: 0,
             stop_at: 0,
             fruitless: (0, 0),
+            insn_limit: 0,
             attention: true,
             view: View::Supervisor,
             #[cfg(jit)]

@@ -62,6 +62,12 @@ pub struct Flags {
     system: u32,
 }
 
+impl Flags {
+    /// Where the system flags are kept, for compiled code.
+    #[cfg(jit)]
+    pub(crate) const SYSTEM: usize = std::mem::offset_of!(Flags, system);
+}
+
 impl PartialEq for Flags {
     fn eq(&self, other: &Flags) -> bool {
         self.get() == other.get()

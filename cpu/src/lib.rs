@@ -43,5 +43,5 @@ pub use engine::{Engine, Unsupported};
 pub use fault::Fault;
 pub use interp::{Exit, FAULTS_IN_A_ROW};
 #[cfg(jit)]
-pub use jit::{JitFault, JitStats, Mapping};
+pub use jit::{CompiledBlock, EmitFault, JitFault, JitStats, Mapping};
 pub use mutant::Mutant;

@@ -1,7 +1,7 @@
 //! Decoded blocks and the cache that finds them by physical address.
 //!
 //! A block is a straight run of instructions inside one 4 KiB page of RAM or ROM, ended by the first instruction
-//! after which control may not fall through. Its key is the backing-store offset of its first byte and the size of
+//! after which control may not fall through; or one instruction that goes on in the next page. Its key is the backing-store offset of its first byte and the size of
 //! the code segment, so all address spaces and privilege levels share it.
 //!
 //! Blocks are a cache: which ones exist is never visible to the guest.
@@ -24,8 +24,23 @@ pub struct Block {
     pub(crate) bytes: u32,
     offset: u32,
     big: bool,
+    /// Backing-store offset of the page where it goes on, if it does.
+    tail: Option<u32>,
     /// How often it was looked for by the compiled engine, up to 255.
     warmth: u8,
+}
+
+impl Block {
+    /// First and last byte that it covers of page `page`, one of its own.
+    fn range_in(&self, page: u32) -> (u32, u32) {
+        let start = self.offset % PAGE_SIZE as u32;
+        let end = start + self.bytes - 1;
+        if self.offset / PAGE_SIZE as u32 == page {
+            (start, end.min(PAGE_SIZE as u32 - 1))
+        } else {
+            (0, end - PAGE_SIZE as u32)
+        }
+    }
 }
 
 /// What is known about code in one page.
@@ -91,6 +106,12 @@ impl BlockCache {
         Some(id)
     }
 
+    /// Backing-store offset of the page where block `id` goes on, if it does.
+    #[inline(always)]
+    pub(crate) fn tail(&self, id: u32) -> Option<u32> {
+        self.slab[id as usize].tail
+    }
+
     /// Number of instructions and bytes of block `id`.
     #[inline(always)]
     pub(crate) fn size(&self, id: u32) -> (u32, u32) {
@@ -114,7 +135,8 @@ impl BlockCache {
         }
     }
 
-    /// Add a block of `ops` covering `bytes` bytes at `offset`; returns its number and whether its page had no code.
+    /// Add a block of `ops` covering `bytes` bytes at `offset`, and on from the start of page `tail`; returns its number
+    /// and whether a page of it had no code.
     pub(crate) fn insert(
         &mut self,
         mem: &mut PhysMem,
@@ -122,18 +144,35 @@ impl BlockCache {
         big: bool,
         ops: Vec<Op>,
         bytes: u32,
+        tail: Option<u32>,
     ) -> (u32, bool) {
         if self.slab.len() >= CAPACITY {
             self.clear(mem);
         }
         let id = self.slab.len() as u32;
-        self.slab.push(Block { ops, bytes, offset, big, warmth: 0 });
+        self.slab.push(Block { ops, bytes, offset, big, tail, warmth: 0 });
         self.index.insert(key(offset, big), id);
         let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
         page.blocks.push(id);
         let first = offset % PAGE_SIZE as u32;
-        page.lines |= line_mask(first, first + bytes - 1);
-        (id, mem.set_has_code(offset, true))
+        let last = first + bytes - 1;
+        page.lines |= line_mask(first, last.min(PAGE_SIZE as u32 - 1));
+        let mut first_code = mem.set_has_code(offset, true);
+        if let Some(tail) = tail {
+            let page = self.pages.entry(tail / PAGE_SIZE as u32).or_default();
+            page.blocks.push(id);
+            page.lines |= line_mask(0, last - PAGE_SIZE as u32);
+            first_code |= mem.set_has_code(tail, true);
+        }
+        (id, first_code)
+    }
+
+    /// Drop block `id`, whose second page is another now.
+    pub(crate) fn drop_block(&mut self, id: u32) {
+        let block = std::mem::take(&mut self.slab[id as usize]);
+        self.index.remove(&key(block.offset, block.big));
+        self.quick[quick_slot(block.offset)] = (NO_KEY, 0);
+        self.dropped.push(id);
     }
 
     /// Drop the blocks that `write` overlaps. Returns true if there were any.
@@ -151,8 +190,11 @@ impl BlockCache {
             (&mut self.slab, &mut self.index, &mut self.quick, &mut self.dropped);
         page.blocks.retain(|&id| {
             let block = &mut slab[id as usize];
-            let start = block.offset % PAGE_SIZE as u32;
-            let end = start + block.bytes - 1;
+            if block.bytes == 0 {
+                // It died through its other page.
+                return false;
+            }
+            let (start, end) = block.range_in(page_number);
             if start > last || end < first {
                 lines |= line_mask(start, end);
                 return true;

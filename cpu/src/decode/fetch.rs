@@ -38,11 +38,78 @@ impl Cpu {
             && let Some(id) = self.block_at(offset, big)
         {
             let (_, bytes) = self.blocks.size(id);
-            if self.regs.eip as u64 + bytes as u64 - 1 <= limit as u64 {
+            if self.blocks.tail(id).is_none() && self.regs.eip as u64 + bytes as u64 - 1 <= limit as u64 {
                 return Ok(Fetched::Block(id));
             }
         }
+        if let Some(id) = self.crossing_block(linear, limit, big)? {
+            return Ok(Fetched::Block(id));
+        }
         self.fetch_single(linear, limit, big).map(Fetched::Single)
+    }
+
+    /// The block of the one instruction at `linear` that goes on in the next page, if both pages are RAM or ROM and all
+    /// of it lies within `limit`.
+    ///
+    /// # Errors
+    /// #PF of the fetch.
+    pub(crate) fn crossing_block(
+        &mut self,
+        linear: u32,
+        limit: u32,
+        big: bool,
+    ) -> Result<Option<u32>, Fault> {
+        let Some(offset) = self.fetch_offset(linear)? else { return Ok(None) };
+        let here = PAGE_SIZE as u32 - linear % PAGE_SIZE as u32;
+        if here >= MAX_LEN as u32 || self.regs.eip as u64 + here as u64 > limit as u64 {
+            return Ok(None);
+        }
+        let known = self.blocks.find(offset, big);
+        if known.is_some_and(|id| self.blocks.tail(id).is_none()) {
+            return Ok(None);
+        }
+        if known.is_none() {
+            // Only an instruction that needs more bytes asks for the next page.
+            let page = self.mem.page(offset as usize / PAGE_SIZE).unwrap_or_default();
+            let bytes = page.get(offset as usize % PAGE_SIZE..).unwrap_or_default();
+            if !matches!(decode_one(bytes, big), Decoded::NeedMore) {
+                return Ok(None);
+            }
+        }
+        let Some(tail) = self.fetch_offset(linear.wrapping_add(here))? else { return Ok(None) };
+        let id = match known {
+            Some(id) if self.blocks.tail(id) == Some(tail) => id,
+            _ => {
+                let whole = self.crossing_bytes(offset, tail);
+                let Decoded::Op(op, _) = decode_one(&whole, big) else { return Ok(None) };
+                if let Some(id) = known {
+                    self.blocks.drop_block(id);
+                    #[cfg(jit)]
+                    self.forget_compiled();
+                }
+                self.counters.blocks_decoded += 1;
+                let len = op.len as u32;
+                let (id, first) = self.blocks.insert(&mut self.mem, offset, big, vec![op], len, Some(tail));
+                if first {
+                    self.tlb.drop_fast_writes();
+                }
+                id
+            }
+        };
+        let (_, bytes) = self.blocks.size(id);
+        Ok((self.regs.eip as u64 + bytes as u64 - 1 <= limit as u64).then_some(id))
+    }
+
+    /// Fifteen bytes at backing-store `offset` that go on at `tail`, the start of a page.
+    fn crossing_bytes(&self, offset: u32, tail: u32) -> Vec<u8> {
+        let page = |offset: u32| {
+            let page = self.mem.page(offset as usize / PAGE_SIZE).unwrap_or_default();
+            page.get(offset as usize % PAGE_SIZE..).unwrap_or_default()
+        };
+        let mut bytes = page(offset).to_vec();
+        let missing = MAX_LEN.saturating_sub(bytes.len());
+        bytes.extend_from_slice(page(tail).get(..missing).unwrap_or_default());
+        bytes
     }
 
     /// Instructions of the block at CS:EIP, 1 if none is known there. Looks only, so it changes nothing.
@@ -66,7 +133,16 @@ impl Cpu {
 
     /// The `count` instructions at backing-store `offset`, as the decoder gives them.
     #[cfg(jit)]
-    pub(crate) fn instructions_at(&self, offset: u32, big: bool, count: usize) -> Vec<iced_x86::Instruction> {
+    pub(crate) fn instructions_at(
+        &self,
+        offset: u32,
+        tail: Option<u32>,
+        big: bool,
+        count: usize,
+    ) -> Vec<iced_x86::Instruction> {
+        if let Some(tail) = tail {
+            return super::translate::instructions(&self.crossing_bytes(offset, tail), big, count);
+        }
         let bytes = self.mem.page(offset as usize / PAGE_SIZE).unwrap_or_default();
         super::translate::instructions(&bytes[offset as usize % PAGE_SIZE..], big, count)
     }
@@ -95,7 +171,7 @@ impl Cpu {
             return None;
         }
         self.counters.blocks_decoded += 1;
-        let (id, first_code) = self.blocks.insert(&mut self.mem, offset, big, ops, at as u32);
+        let (id, first_code) = self.blocks.insert(&mut self.mem, offset, big, ops, at as u32, None);
         if first_code {
             self.tlb.drop_fast_writes();
         }

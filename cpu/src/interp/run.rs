@@ -63,6 +63,7 @@ impl Cpu {
     #[cold]
     fn look_around(&mut self, insn_limit: u64) -> Option<Exit> {
         self.attention = false;
+        self.insn_limit = insn_limit;
         if let Some(stop) = self.lines.stop.take() {
             return Some(Exit::Stop(stop));
         }
@@ -104,9 +105,25 @@ impl Cpu {
         many
     }
 
+    /// Whether [`Self::look_around`] would find nothing to do after all, and the next instruction needs no care.
+    #[cfg(jit)]
+    pub(crate) fn nothing_happened(&self) -> bool {
+        let to_deadline = self.lines.deadline.saturating_sub(self.vtime());
+        self.lines.stop.is_none()
+            && self.regs.activity == Activity::Running
+            && self.regs.pending_debug == 0
+            && !self.lines.nmi
+            && !(self.lines.intr && (self.regs.flags.has(flags::IF) || self.in_shadow()))
+            && !self.regs.flags.has(flags::TF)
+            && self.regs.dr7 & 0xFF == 0
+            && self.insns < self.stop_at
+            && self.stop_at == self.insn_limit.min(self.insns.saturating_add(to_deadline))
+    }
+
     /// Whether the next instruction must be executed alone, with the checks of [`Self::step_carefully`].
     fn needs_care(&self) -> bool {
-        self.regs.flags.has(flags::TF) || self.regs.dr7 & 0xFF != 0 || self.in_shadow()
+        let held_off = self.lines.intr || self.lines.nmi || self.regs.pending_debug != 0;
+        self.regs.flags.has(flags::TF) || self.regs.dr7 & 0xFF != 0 || held_off && self.in_shadow()
     }
 
     /// Maskable interrupts are held off: the instruction before was STI or loaded SS.

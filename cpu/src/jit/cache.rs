@@ -5,7 +5,7 @@ use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
 use super::stats::JitStats;
-use super::{Leave, run};
+use super::{EmitFault, Leave, run};
 use crate::decode::Op;
 use iced_x86::Instruction;
 use std::collections::HashMap;
@@ -22,19 +22,23 @@ const WARM: u8 = 3;
 const NOTHING: u32 = u32::MAX;
 
 /// A block with host code.
-struct Compiled {
-    /// Where its code begins.
-    place: usize,
-    eip: u32,
+pub(super) struct Compiled {
+    /// Where its code begins, and how long it is.
+    pub place: usize,
+    pub len: usize,
+    pub eip: u32,
     /// Its page in the backing store.
     frame: u32,
+    /// Guest bytes, and where the code of each instruction ends.
+    pub bytes: u32,
+    pub ends: Vec<u32>,
     mode: usize,
     edges: [Option<EdgeSite>; 2],
     /// What each edge is linked to.
     links: [u32; 2],
     /// Edges linked to this block (or that were).
     incoming: Vec<u32>,
-    ops: Box<[Op]>,
+    pub ops: Box<[Op]>,
 }
 
 struct ModeState {
@@ -64,6 +68,10 @@ pub(crate) struct Jit {
     /// See [`JitFault`].
     pub(super) fault: Option<JitFault>,
     pub(super) stats: JitStats,
+    /// Times each encoding's handler made compiled code leave.
+    pub(super) left_by: HashMap<u16, u64>,
+    /// What to do wrong.
+    pub(super) emit_fault: Option<EmitFault>,
 }
 
 impl Jit {
@@ -95,6 +103,8 @@ impl Jit {
             warm: WARM,
             fault: None,
             stats: JitStats::default(),
+            left_by: HashMap::new(),
+            emit_fault: None,
         })
     }
 
@@ -115,6 +125,27 @@ impl Jit {
         }
     }
 
+    /// Do `fault` from now on.
+    pub fn set_emit_fault(&mut self, fault: Option<EmitFault>) {
+        self.emit_fault = fault;
+        self.flush();
+    }
+
+    /// Blocks there are, dead ones included (they have no instructions).
+    pub(super) fn blocks(&self) -> &[Compiled] {
+        &self.blocks
+    }
+
+    /// Host code, and the address it runs at.
+    pub(super) fn code(&self, block: &Compiled) -> (&[u8], u64) {
+        (self.memory.read(block.place, block.len), self.memory.address(block.place) as u64)
+    }
+
+    /// No code was forgotten since the last safe point.
+    pub fn is_undisturbed(&self, generation: u32) -> bool {
+        self.graveyard.is_empty() && generation == self.generation
+    }
+
     /// Forget everything.
     fn flush(&mut self) {
         self.stats.flushes += 1;
@@ -133,6 +164,18 @@ impl Jit {
             Some(known) => known,
             None => self.add_mode(*mode),
         };
+    }
+
+    /// The same if `mode` has been current before.
+    pub(super) fn set_known_mode(&mut self, mode: &Mode) -> bool {
+        let known = self.modes.iter().position(|m| m.mode == *mode);
+        self.current = known.unwrap_or(self.current);
+        known.is_some()
+    }
+
+    /// Where the search for indirect targets of the current mode begins.
+    pub fn dispatch_address(&self) -> u64 {
+        self.memory.address(self.modes[self.current].dispatch) as u64
     }
 
     fn add_mode(&mut self, mode: Mode) -> usize {
@@ -179,7 +222,8 @@ impl Jit {
         self.memory.address(self.blocks[id as usize].place) as u64
     }
 
-    /// Compile decoded block `source`, whose instructions are `ops`, for `eip` in the current mode.
+    /// Compile decoded block `source`, whose instructions are `ops`, for `eip` in the current mode. If it goes on in the
+    /// next page, `tail` is that page's number and its page in the backing store.
     pub fn compile(
         &mut self,
         source: u32,
@@ -187,6 +231,7 @@ impl Jit {
         insns: &[Instruction],
         eip: u32,
         frame: u32,
+        tail: Option<(u32, u32)>,
     ) -> Option<u32> {
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
@@ -200,12 +245,14 @@ impl Jit {
             insns: &insns,
             ops: &ops,
             eip,
+            tail,
             mode: &mode,
             edge: id * 2,
             at: self.used,
             dispatch: state.dispatch,
             stubs: &self.stubs,
             quirks: &self.quirks,
+            fault: self.emit_fault,
         })?;
         let place = self.used;
         if code.code.len() > self.memory.len() - place {
@@ -217,8 +264,12 @@ impl Jit {
         self.stats.guest_insns += ops.len() as u64;
         self.stats.inlined_insns += code.inlined as u64;
         self.stats.bytes += code.code.len() as u64;
+        let bytes = ops.iter().map(|op| op.len as u32).sum();
         self.blocks.push(Compiled {
             place,
+            len: code.code.len(),
+            bytes,
+            ends: code.ends,
             eip,
             frame,
             mode: self.current,
@@ -264,13 +315,15 @@ impl Jit {
 
     /// Decoded block `source` is gone: so is its code, from the next instruction on.
     pub fn forget(&mut self, source: u32) {
-        if self.fault.is_some_and(JitFault::keeps_stale_code) {
+        let stale = self.fault.is_some_and(JitFault::keeps_stale_code);
+        if stale || self.emit_fault == Some(EmitFault::CodeWriteUnseen) {
             return;
         }
         for id in self.by_source.remove(&source).unwrap_or_default() {
             self.stats.invalidated += 1;
             for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {
-                if self.blocks[edge as usize / 2].links[edge as usize % 2] == id {
+                let keep = self.emit_fault == Some(EmitFault::DeadLinkKept);
+                if !keep && self.blocks[edge as usize / 2].links[edge as usize % 2] == id {
                     self.unlink(edge);
                 }
             }

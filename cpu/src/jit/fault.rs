@@ -116,12 +116,10 @@ impl JitFault {
                 _ => {}
             }
         }
-        for segment in &mut mode.segments {
-            match self.0 {
-                Kind::LimitIgnored => segment.bounds = (0, u32::MAX),
-                Kind::BaseIgnored => segment.base = 0,
-                _ => {}
-            }
+        match self.0 {
+            Kind::LimitIgnored => mode.ignore_limits(),
+            Kind::BaseIgnored => mode.ignore_bases(),
+            _ => {}
         }
     }
 }

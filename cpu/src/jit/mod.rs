@@ -8,12 +8,14 @@
 //! | `run` | from the run loop into compiled code and back |
 //! | `cache` | compiled blocks: found, linked to each other, forgotten |
 //! | `mode` | what code takes for granted; the table of indirect targets |
-//! | `fault` | deliberate miscompilations, for tests that must find them |
 //! | `memory/` | memory that holds code |
-//! | `stats` | counts for people |
+//! | `stats`, `dump` | counts and listings for people |
+//! | `fault`, `emit_fault` | deliberate defects, for tests of the tests |
 //! | `x86_64/` | the backend: everything that knows the host |
 
 mod cache;
+mod dump;
+mod emit_fault;
 mod fault;
 mod memory;
 mod mode;
@@ -26,12 +28,12 @@ mod x86_64;
 use x86_64 as backend;
 
 pub(crate) use cache::Jit;
+pub use dump::CompiledBlock;
+pub use emit_fault::EmitFault;
 pub use fault::JitFault;
 pub use memory::Mapping;
 use mode::Mode;
 pub use stats::JitStats;
-
-use crate::fault::Fault;
 
 /// Why compiled code came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,8 +47,8 @@ pub(crate) enum Leave {
     Indirect = 3,
     /// A handler asked for attention, or changed the mode. The `Cpu` is up to date.
     Attention = 4,
-    /// A handler faulted. The `Cpu` is up to date.
-    Fault = 5,
+    /// Not a way out: go on with the block at EIP, through the frame's view and dispatch.
+    Moved = 5,
 }
 
 /// What compiled code and the runtime hand to each other; part of the `Cpu`.
@@ -56,14 +58,22 @@ pub(crate) struct Frame {
     pub flags: u16,
     /// Number of the edge that left.
     pub edge: u32,
+    /// MXCSR while no guest instruction is executed in line.
+    pub host_mxcsr: u32,
+    /// What to add to linear addresses of groups of accesses, or 0; forgotten when a handler runs.
+    pub hosts: [u64; backend::SLOTS],
     /// For an instruction with two memory operands.
     pub spare: u32,
     /// Instructions that may still be retired, plus the backend's base.
     pub budget: u64,
+    /// While a handler runs: the same, with the rest of the block already taken off.
+    pub held: u64,
     /// Instruction count at which nothing may be retired any more.
     pub end: u64,
     /// Biased address of the flat view.
     pub view: u64,
-    /// The fault of [`Leave::Fault`].
-    pub fault: Option<Fault>,
+    /// The encoding of the instruction whose handler made compiled code leave.
+    pub left_by: u16,
+    /// For [`Leave::Moved`]: where the search for the block at EIP begins.
+    pub dispatch: u64,
 }

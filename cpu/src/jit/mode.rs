@@ -1,18 +1,20 @@
-//! What compiled code takes for granted: the segment registers, by value.
+//! What compiled code takes for granted: the segment registers, by value, and whether SSE works.
 //!
 //! A system uses few combinations of bases, limits and rights, so they are constants of the code: a flat segment costs
 //! nothing, a limited one three instructions. FS and GS, whose bases change with the thread, are known by class only.
 //! Each combination is a *mode* with a number; code is found by place, EIP and mode.
 
-use crate::regs::Registers;
+use crate::Cpu;
+use crate::regs::{cr0, cr4};
 use crate::seg::{SegReg, Segment};
+use crate::simd::mxcsr;
 
 /// What code of a mode knows of one segment register.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct KnownSegment {
     /// Linear address of offset 0; of no meaning if `dynamic`.
     pub base: u32,
-    /// First and last valid offset.
+    /// First and last valid offset; the last is open if `dynamic` and not flat.
     pub bounds: (u32, u32),
     /// An access may read.
     pub readable: bool,
@@ -20,57 +22,136 @@ pub(super) struct KnownSegment {
     pub writable: bool,
     /// D/B.
     pub big: bool,
-    /// The base must be looked up.
+    /// Base and limit must be looked up.
     pub dynamic: bool,
 }
 
 impl KnownSegment {
-    fn of(s: &Segment) -> KnownSegment {
-        KnownSegment {
-            base: s.base,
-            bounds: s.bounds(),
-            readable: s.readable(),
-            writable: s.writable(),
-            big: s.big(),
-            dynamic: false,
-        }
-    }
-
-    /// FS and GS: the base is left open; only segments of 4 GiB are of use then.
-    fn by_class(s: &Segment) -> KnownSegment {
-        let known = KnownSegment { base: 0, dynamic: true, ..KnownSegment::of(s) };
-        if known.is_flat() { known } else { KnownSegment { bounds: (1, 0), ..known } }
-    }
-
     /// Every offset is valid.
     pub fn is_flat(&self) -> bool {
         self.bounds == (0, u32::MAX)
     }
 }
 
-/// Everything code of a mode knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Mode {
-    /// By [`SegReg`].
-    pub segments: [KnownSegment; 6],
+const READABLE: u32 = 1;
+const WRITABLE: u32 = 2;
+const BIG: u32 = 4;
+/// FS and GS: every offset is valid; the first valid offset is 0.
+const FLAT: u32 = 8;
+const FROM_ZERO: u32 = 16;
+/// Of the processor.
+const SIMD: u32 = 1;
+const MASKED: u32 = 2;
+const V86: u32 = 4;
+const CPL_SHIFT: u32 = 4;
+
+fn bit(bit: u32, on: bool) -> u32 {
+    if on { bit } else { 0 }
 }
 
+/// Everything code of a mode knows, in as few words as possible, for they are compared often: base, bounds and rights
+/// of ES, CS, SS, DS; class of FS and GS; the processor.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mode([u32; 19]);
+
+impl PartialEq for Mode {
+    /// Without a branch a word: they are nearly always equal.
+    #[inline]
+    fn eq(&self, other: &Mode) -> bool {
+        self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b)) == 0
+    }
+}
+
+impl Eq for Mode {}
+
 impl Mode {
-    pub fn of(regs: &Registers) -> Mode {
-        Mode {
-            segments: std::array::from_fn(|n| {
-                let s = &regs.seg[n];
-                if n >= SegReg::Fs as usize { KnownSegment::by_class(s) } else { KnownSegment::of(s) }
-            }),
+    pub fn of(cpu: &Cpu) -> Mode {
+        let regs = &cpu.regs;
+        let rights =
+            |s: &Segment| bit(READABLE, s.readable()) | bit(WRITABLE, s.writable()) | bit(BIG, s.big());
+        let mut words = [0; 19];
+        for n in 0..4 {
+            let s = &regs.seg[n];
+            let (first, last) = s.bounds();
+            words[4 * n..4 * n + 4].copy_from_slice(&[s.base, first, last, rights(s)]);
+        }
+        for n in 4..6 {
+            let s = &regs.seg[n];
+            let (first, last) = s.bounds();
+            let flat = bit(FLAT, first == 0 && last == u32::MAX);
+            words[12 + n] = rights(s) | flat | bit(FROM_ZERO, first == 0);
+        }
+        let masks = mxcsr::FLAGS << mxcsr::MASKS_SHIFT;
+        let simd = regs.cr0 & (cr0::EM | cr0::TS) == 0 && regs.cr4 & cr4::OSFXSR != 0;
+        words[18] = bit(SIMD, simd)
+            | bit(MASKED, cpu.simd.mxcsr & masks == masks)
+            | bit(V86, regs.v86())
+            | (regs.cpl as u32) << CPL_SHIFT;
+        Mode(words)
+    }
+
+    pub fn segment(&self, seg: SegReg) -> KnownSegment {
+        let n = seg as usize;
+        let known = |base, bounds, rights: u32, dynamic| KnownSegment {
+            base,
+            bounds,
+            readable: rights & READABLE != 0,
+            writable: rights & WRITABLE != 0,
+            big: rights & BIG != 0,
+            dynamic,
+        };
+        if n < 4 {
+            let words = &self.0[4 * n..];
+            return known(words[0], (words[1], words[2]), words[3], false);
+        }
+        let class = self.0[12 + n];
+        let first = (class & FROM_ZERO == 0) as u32;
+        let last = if class & FLAT != 0 { u32::MAX } else { 0 };
+        known(0, (first, last), class, true)
+    }
+
+    /// A lie: every segment reaches to 4 GiB.
+    pub fn ignore_limits(&mut self) {
+        for n in 0..4 {
+            (self.0[4 * n + 1], self.0[4 * n + 2]) = (0, u32::MAX);
+        }
+        self.0[16] |= FLAT | FROM_ZERO;
+        self.0[17] |= FLAT | FROM_ZERO;
+    }
+
+    /// A lie: the segments other than FS and GS begin at 0.
+    pub fn ignore_bases(&mut self) {
+        for n in 0..4 {
+            self.0[4 * n] = 0;
         }
     }
 
-    pub fn cs(&self) -> &KnownSegment {
-        &self.segments[SegReg::Cs as usize]
+    pub fn cs(&self) -> KnownSegment {
+        self.segment(SegReg::Cs)
     }
 
-    pub fn ss(&self) -> &KnownSegment {
-        &self.segments[SegReg::Ss as usize]
+    pub fn ss(&self) -> KnownSegment {
+        self.segment(SegReg::Ss)
+    }
+
+    /// Instructions on XMM registers execute: CR0.EM and TS are clear, CR4.OSFXSR is set.
+    pub fn simd(&self) -> bool {
+        self.0[18] & SIMD != 0
+    }
+
+    /// No SIMD floating-point exception can be raised.
+    pub fn masked(&self) -> bool {
+        self.0[18] & MASKED != 0
+    }
+
+    /// Virtual-8086 mode.
+    pub fn v86(&self) -> bool {
+        self.0[18] & V86 != 0
+    }
+
+    /// Current privilege level.
+    pub fn cpl(&self) -> u32 {
+        self.0[18] >> CPL_SHIFT & 3
     }
 }
 

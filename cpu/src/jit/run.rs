@@ -1,12 +1,14 @@
 //! From the run loop into compiled code and back.
 
 use super::backend::BUDGET_BASE;
-use super::{Jit, JitStats, Leave, Mapping, Mode};
+use super::{EmitFault, Jit, JitStats, Leave, Mapping, Mode};
 use crate::Cpu;
-use crate::decode::Op;
+use crate::decode::{Op, Prefix};
 use crate::fault::Fault;
 use crate::flags;
 use crate::mmu::flat::FlatViews;
+use crate::simd::mxcsr;
+use iced_x86::Code;
 use std::io;
 
 /// Instructions in one stay in compiled code at most.
@@ -22,41 +24,118 @@ fn unpacked(frame: u16) -> u32 {
 }
 
 /// Called by compiled code: execute `op`. The registers are in the `Cpu`, its flags and budget in the frame. 0 to go
-/// on, else a [`Leave`].
+/// on with the next instruction, else a [`Leave`].
 pub(super) extern "sysv64" fn call(cpu: *mut Cpu, op: *const Op) -> u32 {
     // SAFETY: compiled code was entered with the `Cpu` that is borrowed mutably by `run_compiled`, which touches
     // nothing meanwhile; the instructions of a block live as long as code that names them can run (`Jit::graveyard`).
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
-    cpu.regs.flags.set_arith(unpacked(cpu.frame.flags));
-    cpu.insns = cpu.frame.end - (cpu.frame.budget - BUDGET_BASE);
-    cpu.next_eip = cpu.regs.eip.wrapping_add(op.len as u32);
-    if let Err(fault) = (op.run)(cpu, op) {
-        cpu.frame.fault = Some(fault);
-        return Leave::Fault as u32;
-    }
-    cpu.regs.eip = cpu.next_eip;
-    cpu.insns += 1;
-    if cpu.attention {
-        return Leave::Attention as u32;
-    }
-    cpu.frame.flags = packed(cpu.regs.flags.arith());
-    0
+    cpu.call_handler(op, false)
 }
 
 /// As [`call`], for an instruction after which the mode may be another.
 pub(super) extern "sysv64" fn call_checked(cpu: *mut Cpu, op: *const Op) -> u32 {
-    let result = call(cpu, op);
-    if result != 0 {
-        return result;
-    }
     // SAFETY: as in `call`.
-    let cpu = unsafe { &mut *cpu };
-    let same = cpu.flat_view() == cpu.frame.view
-        && cpu.jit.as_ref().is_some_and(|jit| jit.is_mode(&Mode::of(&cpu.regs)));
-    if same { 0 } else { Leave::Attention as u32 }
+    let (cpu, op) = unsafe { (&mut *cpu, &*op) };
+    cpu.call_handler(op, true)
 }
 
 impl Cpu {
+    fn call_handler(&mut self, op: &Op, checked: bool) -> u32 {
+        self.regs.flags.set_arith(unpacked(self.frame.flags));
+        let before = self.frame.end - (self.frame.budget - BUDGET_BASE);
+        self.insns = before;
+        let start = self.regs.eip;
+        let mut moved = false;
+        let mut checked = checked;
+        loop {
+            self.next_eip = start.wrapping_add(op.len as u32);
+            match (op.run)(self, op) {
+                Ok(()) => {
+                    self.regs.eip = self.next_eip;
+                    self.insns += 1;
+                }
+                Err(fault) => {
+                    let first = self.fruitless.0 != self.insns;
+                    self.raise(fault);
+                    if !first {
+                        // Faults in a row retire nothing: the run loop counts them.
+                        self.frame.left_by = op.code as u16;
+                        return Leave::Attention as u32;
+                    }
+                    self.fruitless = (self.insns, 0);
+                    (moved, checked) = (true, true);
+                }
+            }
+            if !self.attention {
+                break;
+            }
+            if !self.nothing_happened() {
+                self.frame.left_by = op.code as u16;
+                return Leave::Attention as u32;
+            }
+            self.attention = false;
+            self.regs.flags.put(flags::RF, false);
+            moved |= !self.may_stay();
+            // A REP that has more to do stands on itself.
+            if moved || self.regs.eip != start || op.prefix & (Prefix::REP | Prefix::REPNE) == 0 {
+                break;
+            }
+        }
+        if self.insns >= self.stop_at {
+            self.frame.left_by = op.code as u16;
+            self.attention = true;
+            return Leave::Attention as u32;
+        }
+        if checked || moved {
+            match self.follow_mode() {
+                Some(changed) => moved |= changed,
+                None => {
+                    self.frame.left_by = op.code as u16;
+                    self.attention = true;
+                    return Leave::Attention as u32;
+                }
+            }
+        }
+        let retired = self.insns - before;
+        if moved {
+            self.frame.held = self.frame.budget - retired;
+        } else {
+            // A REP retires more than the block counted.
+            let extra = retired - 1;
+            if self.frame.held < BUDGET_BASE + extra {
+                self.frame.left_by = op.code as u16;
+                self.attention = true;
+                return Leave::Attention as u32;
+            }
+            if extra != 0
+                && self.jit.as_ref().is_none_or(|jit| jit.emit_fault != Some(EmitFault::RepUncounted))
+            {
+                self.frame.held -= extra;
+            }
+        }
+        self.frame.flags = packed(self.regs.flags.arith());
+        if moved { Leave::Moved as u32 } else { 0 }
+    }
+
+    /// Make the mode and view of the processor those of compiled code. Whether that changed anything; `None` if only
+    /// the run loop can do it.
+    fn follow_mode(&mut self) -> Option<bool> {
+        let mode = Mode::of(self);
+        let view = self.flat_view();
+        let generation = self.blocks.generation();
+        let jit = self.jit.as_mut()?;
+        if generation != jit.generation {
+            return None;
+        }
+        let changed = !jit.is_mode(&mode) || view != self.frame.view;
+        if changed && !jit.is_mode(&mode) && !jit.set_known_mode(&mode) {
+            return None;
+        }
+        self.frame.view = view;
+        self.frame.dispatch = jit.dispatch_address();
+        Some(changed)
+    }
+
     /// Use the compiled engine from now on.
     ///
     /// # Errors
@@ -81,7 +160,37 @@ impl Cpu {
 
     /// What the compiled engine did, if it is in use.
     pub fn jit_stats(&self) -> Option<JitStats> {
-        self.jit.as_ref().map(|jit| jit.stats)
+        self.jit.as_ref().map(|jit| {
+            let mut stats = jit.stats;
+            stats.tlb_fills = self.tlb.flat.as_ref().map_or(0, |flat| flat.fills());
+            stats
+        })
+    }
+
+    /// The `most` encodings whose handlers made compiled code leave most often: name and times.
+    pub fn jit_leaves(&self, most: usize) -> Vec<(String, u64)> {
+        let Some(jit) = &self.jit else { return Vec::new() };
+        let mut leaves: Vec<_> = jit.left_by.iter().map(|(&code, &times)| (code, times)).collect();
+        leaves.sort_unstable_by_key(|&(code, times)| (std::cmp::Reverse(times), code));
+        let name = |code| Code::try_from(usize::from(code)).map_or(String::new(), |code| format!("{code:?}"));
+        leaves.into_iter().take(most).map(|(code, times)| (name(code), times)).collect()
+    }
+
+    /// Compile wrongly from now on.
+    pub fn set_emit_fault(&mut self, fault: Option<EmitFault>) {
+        if let Some(jit) = &mut self.jit {
+            jit.set_emit_fault(fault);
+        }
+    }
+
+    /// After an instruction that asked for attention, nothing having happened: whether the code it came from is still
+    /// there, and mapped where it was.
+    fn may_stay(&self) -> bool {
+        let linear = self.regs.cs().base.wrapping_add(self.regs.eip);
+        let view = usize::from(self.regs.cpl == 3);
+        self.flat_view() == self.frame.view
+            && self.tlb.flat.as_ref().is_some_and(|flat| flat.view(view).fetches(linear))
+            && self.jit.as_ref().is_some_and(|jit| jit.is_undisturbed(self.blocks.generation()))
     }
 
     /// The flat view for the program's data accesses.
@@ -96,13 +205,15 @@ impl Cpu {
     pub(crate) fn run_compiled(&mut self) -> Result<(), Fault> {
         let generation = self.blocks.generation();
         let view = self.flat_view();
+        let mode = Mode::of(self);
         let Some(jit) = &mut self.jit else { return self.run_block() };
         jit.safe_point(generation);
-        jit.set_mode(&Mode::of(&self.regs));
+        jit.set_mode(&mode);
         let enter = jit.enter_address();
         // SAFETY: the fixed code at `enter` is a function of this type.
         let enter: extern "sysv64" fn(*mut Cpu, u64) -> Leave = unsafe { std::mem::transmute(enter) };
         self.frame.view = view;
+        self.frame.host_mxcsr = mxcsr::RESET;
         let mut edge = None;
         loop {
             let Some(code) = self.compiled_code(edge.take())? else { return self.run_block() };
@@ -121,13 +232,15 @@ impl Cpu {
                 jit.stats.entries += 1;
                 jit.stats.exits[leave as usize - 1] += 1;
                 jit.stats.retired += self.insns - before;
+                if leave == Leave::Attention {
+                    *jit.left_by.entry(self.frame.left_by).or_default() += 1;
+                }
             }
             match leave {
                 Leave::Budget => return self.run_block(),
                 Leave::Edge => edge = Some(self.frame.edge),
                 Leave::Indirect => {}
-                Leave::Attention => return Ok(()),
-                Leave::Fault => return self.frame.fault.take().map_or(Ok(()), Err),
+                Leave::Attention | Leave::Moved => return Ok(()),
             }
             if self.insns >= self.stop_at {
                 return Ok(());
@@ -154,7 +267,13 @@ impl Cpu {
         {
             return Ok(Some(code));
         }
-        let Some(source) = self.block_at(offset, big) else { return Ok(None) };
+        let source = match self.block_at(offset, big) {
+            Some(source) if self.blocks.tail(source).is_none() => source,
+            _ => match self.crossing_block(linear, limit, big)? {
+                Some(source) => source,
+                None => return Ok(None),
+            },
+        };
         let (_, bytes) = self.blocks.size(source);
         if eip as u64 + bytes as u64 - 1 > limit as u64 {
             return Ok(None);
@@ -170,13 +289,18 @@ impl Cpu {
             Some(id) => id,
             None => {
                 let warm = jit.warm;
-                if self.blocks.warm_up(source) < warm {
+                // A REP may be most of the program's time on its first visit.
+                let repeats = |op: &Op| op.prefix & (Prefix::REP | Prefix::REPNE) != 0;
+                let cold = self.blocks.warm_up(source) < warm;
+                if cold && !self.blocks.ops(source).iter().any(repeats) {
                     return Ok(None);
                 }
                 let ops = self.blocks.ops(source).to_vec();
-                let insns = self.instructions_at(offset, big, ops.len());
+                let tail = self.blocks.tail(source);
+                let insns = self.instructions_at(offset, tail, big, ops.len());
+                let tail = tail.map(|tail| ((linear >> 12).wrapping_add(1) & 0xF_FFFF, tail >> 12));
                 let Some(jit) = &mut self.jit else { return Ok(None) };
-                match jit.compile(source, ops, &insns, eip, frame) {
+                match jit.compile(source, ops, &insns, eip, frame, tail) {
                     Some(id) => id,
                     None => return Ok(None),
                 }

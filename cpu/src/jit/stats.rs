@@ -15,8 +15,10 @@ pub struct JitStats {
     pub retired: u64,
     /// Times compiled code was entered.
     pub entries: u64,
-    /// Exits by kind: budget, edge without a target, indirect target unknown, attention, fault.
-    pub exits: [u64; 5],
+    /// Exits by kind: budget, edge without a target, indirect target unknown, attention.
+    pub exits: [u64; 4],
+    /// Entries made in the flat views: misses of the TLB as compiled code sees it.
+    pub tlb_fills: u64,
     /// Edges linked.
     pub links: u64,
     /// Blocks forgotten because their bytes were written.

@@ -6,8 +6,10 @@ use crate::mem::{PhysMem, Ram};
 use crate::regs::{TableRegister, cr0};
 use crate::seg::{SegReg, Segment};
 use crate::testing::{CODE, IDT, STACK, code_of, data_of, handler, in_ring, set_descriptor, set_gate};
-use crate::{Cpu, Engine};
+use crate::{Cpu, EmitFault, Engine};
 use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 const DIRECTORY: u32 = 0x20000;
 const TABLE: u32 = 0x21000;
@@ -19,29 +21,51 @@ fn compiled(mut cpu: Cpu) -> Cpu {
     cpu
 }
 
-/// Everything that must be equal.
-fn compare(a: &mut Cpu, b: &mut Cpu, what: &str) {
-    assert_eq!(a.regs, b.regs, "registers, {what}");
-    assert_eq!((a.insns(), a.vtime()), (b.insns(), b.vtime()), "counts, {what}");
-    assert_eq!(a.tlb.entries(), b.tlb.entries(), "TLB, {what}");
-    let size = a.mem.ram_size() as usize;
-    let (x, y) = (a.mem.slice(0, size), b.mem.slice(0, size));
-    if x != y {
-        let at = x.and_then(|x| y.and_then(|y| (0..size).find(|&n| x[n] != y[n])));
-        panic!("memory at {at:x?}, {what}");
+/// What is not equal.
+fn difference(a: &mut Cpu, b: &mut Cpu) -> Option<String> {
+    if a.regs != b.regs {
+        return Some(format!("registers {:x?} against {:x?}", a.regs, b.regs));
     }
-    assert_eq!(a.counters.exceptions, b.counters.exceptions, "exceptions, {what}");
+    if (a.insns(), a.vtime()) != (b.insns(), b.vtime()) {
+        return Some(format!("counts {} against {}", a.insns(), b.insns()));
+    }
+    if a.tlb.entries() != b.tlb.entries() {
+        return Some("TLB".into());
+    }
+    if a.simd != b.simd {
+        return Some(format!("SIMD {:x?} against {:x?}", a.simd, b.simd));
+    }
+    let size = a.mem.ram_size() as usize;
+    let (x, y) = (a.mem.slice(0, size)?, b.mem.slice(0, size)?);
+    if x != y {
+        return Some(format!("memory at {:x?}", (0..size).find(|&n| x[n] != y[n])));
+    }
+    (a.counters.exceptions != b.counters.exceptions).then(|| "exceptions".into())
+}
+
+/// Run both to each of `stops`; the first difference, or the compiled processor.
+fn divergence(
+    make: impl Fn() -> Cpu,
+    fault: Option<EmitFault>,
+    stops: impl IntoIterator<Item = u64>,
+) -> Result<Cpu, String> {
+    let (mut a, mut b) = (make(), compiled(make()));
+    b.set_emit_fault(fault);
+    for stop in stops {
+        let (x, y) = (a.run(stop), b.run(stop));
+        if x != y {
+            return Err(format!("at {stop}: exit {x:?} against {y:?}"));
+        }
+        if let Some(what) = difference(&mut a, &mut b) {
+            return Err(format!("at {stop}: {what}"));
+        }
+    }
+    Ok(b)
 }
 
 /// Run both to each of `stops` and compare.
 fn lockstep(make: impl Fn() -> Cpu, stops: impl IntoIterator<Item = u64>) -> Cpu {
-    let (mut a, mut b) = (make(), compiled(make()));
-    for stop in stops {
-        let (x, y) = (a.run(stop), b.run(stop));
-        assert_eq!(x, y, "exit at {stop}");
-        compare(&mut a, &mut b, &format!("at {stop}"));
-    }
-    b
+    divergence(make, None, stops).unwrap_or_else(|what| panic!("{what}"))
 }
 
 /// Turn on paging: everything mapped for everybody but a few pages of other kinds.
@@ -66,6 +90,7 @@ fn paged(mut cpu: Cpu) -> Cpu {
 fn machine(ring: u8, code: &[u8], gpr: [u32; 8], limit: Option<u32>) -> Cpu {
     let mut cpu = in_ring(ring, code);
     cpu.regs.gpr = gpr;
+    cpu.regs.cr4 |= crate::regs::cr4::OSFXSR;
     if let Some(limit) = limit {
         for seg in [SegReg::Ds, SegReg::Es, SegReg::Ss] {
             let s = cpu.regs.seg[seg as usize];
@@ -124,42 +149,208 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
             Just(vec![0x0F, 0xC8]), Just(vec![0x0F, 0xC9]), Just(vec![0xAB]), Just(vec![0xA5]), Just(vec![0xF3, 0xA5]),
             Just(vec![0x8E, 0xD8]), Just(vec![0x1E, 0x1F]), Just(vec![0x0F, 0xA2]),
         ],
+        2 => (operand.clone(), prop_oneof![Just(0xFEu8), Just(0xEF), Just(0xDB), Just(0x62), Just(0xF4), Just(0x58), Just(0x59), Just(0x5E), Just(0x2F)])
+            .prop_map(|(m, o)| [&[0x66, 0x0F, o][..], &m].concat()),
+        1 => (operand.clone(), prop_oneof![Just(0x58u8), Just(0x59), Just(0x51), Just(0x10), Just(0x11), Just(0x2A), Just(0x2C)])
+            .prop_map(|(m, o)| [&[0xF2, 0x0F, o][..], &m].concat()),
+        1 => (operand.clone(), prop_oneof![Just(0x10u8), Just(0x11), Just(0x28), Just(0x29), Just(0x54), Just(0x57)])
+            .prop_map(|(m, o)| [&[0x0F, o][..], &m].concat()),
         3 => (0x70..0x80u8, 0..20u8).prop_map(|(o, d)| vec![o, d]),
         1 => (0..10u8).prop_map(|d| vec![0xE8, d, 0, 0, 0]),
         1 => (0..10u8).prop_map(|d| vec![0xEB, d]),
     ]
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, ..ProptestConfig::default() })]
+/// A random program, and where it is stopped.
+#[derive(Clone, Debug)]
+struct Case {
+    code: Vec<u8>,
+    ring: u8,
+    gpr: [u32; 8],
+    flags: u32,
+    limit: Option<u32>,
+    step: u64,
+}
 
-    /// Whatever the code, wherever it is stopped.
-    #[test]
-    fn engines_agree_on_random_code(
-        code in prop::collection::vec(instruction(), 1..60),
-        ring in prop_oneof![Just(0u8), Just(3u8)],
-        gpr in any::<[u32; 8]>(),
-        flags in any::<u32>(),
-        limit in prop_oneof![2 => Just(None), 1 => (0x27000..0x2A000u32).prop_map(Some)],
-        step in 1..40u64,
-    ) {
-        let mut bytes = code.concat();
-        // Once more from the start: linked, and with the TLB full.
-        let back = (bytes.len() as u32 + 5).wrapping_neg();
-        bytes.push(0xE9);
-        bytes.extend(back.to_le_bytes());
+impl Case {
+    fn any() -> impl Strategy<Value = Case> {
+        let code = prop::collection::vec(instruction(), 1..60);
+        let ring = prop_oneof![Just(0u8), Just(3u8)];
+        let limit = prop_oneof![2 => Just(None), 1 => (0x27000..0x2A000u32).prop_map(Some)];
+        (code, ring, any::<[u32; 8]>(), any::<u32>(), limit, 1..40u64).prop_map(
+            |(code, ring, gpr, flags, limit, step)| {
+                let mut code = code.concat();
+                // Once more from the start: linked, and with the TLB full.
+                let back = (code.len() as u32 + 5).wrapping_neg();
+                code.push(0xE9);
+                code.extend(back.to_le_bytes());
+                Case { code, ring, gpr, flags, limit, step }
+            },
+        )
+    }
+
+    fn run(&self, fault: Option<EmitFault>) -> Result<Cpu, String> {
         let make = || {
-            let mut gpr = gpr;
+            let mut gpr = self.gpr;
             gpr[4] = STACK - (gpr[4] & 0x1FFC);
             gpr[6] = 0x27F00 + (gpr[6] & 0x21FF);
             gpr[3] = 0x27F00 + (gpr[3] & 0x21FF);
             gpr[7] &= 0x3F;
-            let mut cpu = machine(ring, &bytes, gpr, limit);
-            cpu.regs.flags.set(flags & crate::flags::ARITH);
+            let mut cpu = machine(self.ring, &self.code, gpr, self.limit);
+            cpu.regs.flags.set(self.flags & crate::flags::ARITH);
+            for n in 0..8u32 {
+                let lane = |k: usize| (self.gpr[(n as usize + k) % 8] as u128) << (32 * k);
+                cpu.simd.xmm[n as usize] = lane(0) | lane(1) | lane(2) | lane(3);
+            }
             cpu
         };
-        lockstep(make, (1..).map(|n| n * step).take_while(|&n| n < 400));
+        divergence(make, fault, (1..).map(|n| n * self.step).take_while(|&n| n < 400))
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 3000, ..ProptestConfig::default() })]
+
+    /// Whatever the code, wherever it is stopped.
+    #[test]
+    fn engines_agree_on_random_code(case in Case::any()) {
+        let result = case.run(None).map(drop);
+        prop_assert_eq!(result, Ok(()));
+    }
+}
+
+/// Each deliberate miscompilation is seen, by a directed program or by a random one.
+#[test]
+fn every_fault_is_seen() {
+    let mut runner = TestRunner::deterministic();
+    let cases: Vec<Case> =
+        (0..400).map(|_| Case::any().new_tree(&mut runner).expect("a case").current()).collect();
+    let mut unseen = Vec::new();
+    for &(name, fault) in EmitFault::ALL {
+        let fault = Some(fault);
+        let directed: [fn() -> Cpu; 14] = [
+            product, pushed, divided, repeated, pages, remapped, modified, reloaded, arguments, based,
+            limited, split, framed, halves,
+        ];
+        let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
+        let seen = directed.into_iter().any(|result| result.is_err())
+            || cases.iter().any(|case| case.run(fault).is_err());
+        if !seen {
+            unseen.push(name);
+        }
+    }
+    assert_eq!(unseen, [""; 0]);
+}
+
+/// xor edx, edx; div ecx; sbb esi, esi; mov eax, 1000; jmp back
+fn divided() -> Cpu {
+    let code = [0x31, 0xD2, 0xF7, 0xF1, 0x19, 0xF6, 0xB8, 0xE8, 3, 0, 0, 0xEB, 0xF3];
+    machine(3, &code, [7; 8], None)
+}
+
+/// mov ecx, 300; mov edi, 0x30000; rep stosb; inc ebx; jmp back
+fn repeated() -> Cpu {
+    let code = [0xB9, 0x2C, 1, 0, 0, 0xBF, 0, 0, 3, 0, 0xF3, 0xAA, 0x43, 0xEB, 0xF1];
+    machine(3, &code, [7; 8], None)
+}
+
+/// push 1; push 2; call f; jmp back; f: ret 8
+fn arguments() -> Cpu {
+    let code = [0x6A, 1, 0x6A, 2, 0xE8, 2, 0, 0, 0, 0xEB, 0xF5, 0xC2, 8, 0];
+    machine(3, &code, [STACK; 8], None)
+}
+
+/// A data segment that does not begin at 0: mov ecx, es:[0x30]; mov eax, [0x30]; add [0x40], eax; jmp back
+fn based() -> Cpu {
+    let code = [0x26, 0x8B, 0x0D, 0x30, 0, 0, 0, 0xA1, 0x30, 0, 0, 0, 0x01, 0x05, 0x40, 0, 0, 0, 0xEB, 0xEC];
+    let mut cpu = machine(3, &code, [STACK; 8], None);
+    let ds = cpu.regs.seg[SegReg::Ds as usize];
+    cpu.regs.seg[SegReg::Ds as usize] = Segment::new(ds.selector, 0x8000, u32::MAX, ds.attr);
+    cpu.phys_write(0x8030, 5u32);
+    cpu.state_changed();
+    cpu
+}
+
+/// The last byte is one too far: mov ebx, [0x8000]; mov eax, [0x8100]; inc ecx; jmp back
+fn limited() -> Cpu {
+    let code = [0x8B, 0x1D, 0, 0x80, 0, 0, 0xA1, 0, 0x81, 0, 0, 0x41, 0xEB, 0xF2];
+    machine(3, &code, [STACK; 8], Some(0x8102))
+}
+
+/// A double word in two pages that are not neighbours: mov eax, [0x24FFE]; add ebx, eax; inc dword [0x24FFE]; jmp back
+fn split() -> Cpu {
+    let code = [0xA1, 0xFE, 0x4F, 2, 0, 0x01, 0xC3, 0xFF, 0x05, 0xFE, 0x4F, 2, 0, 0xEB, 0xF1];
+    let mut cpu = machine(3, &code, [STACK; 8], None);
+    cpu.phys_write((TABLE + 4 * 0x25) as u64, 0x3_5007u32);
+    cpu.phys_write(0x2_4FFE, 0xFFFFu16);
+    cpu.state_changed();
+    cpu
+}
+
+/// push ebp; mov ebp, esp; push eax; push ecx; leave; jmp back
+fn framed() -> Cpu {
+    machine(3, &[0x55, 0x89, 0xE5, 0x50, 0x51, 0xC9, 0xEB, 0xF8], [STACK; 8], None)
+}
+
+/// imul eax, ebx; nop; jmp back
+fn product() -> Cpu {
+    machine(3, &[0x0F, 0xAF, 0xC3, 0x90, 0xEB, 0xFA], [0x1234_5677; 8], None)
+}
+
+/// push esp; pop eax; jmp back
+fn pushed() -> Cpu {
+    machine(3, &[0x54, 0x58, 0xEB, 0xFC], [STACK; 8], None)
+}
+
+/// mov ax, bx; add eax, 0x10001; jmp back
+fn halves() -> Cpu {
+    machine(3, &[0x66, 0x89, 0xD8, 0x05, 1, 0, 1, 0, 0xEB, 0xF6], [0x1234_5678; 8], None)
+}
+
+/// mov ds, ecx; mov eax, [0]; xchg ecx, edx; jmp back, the two selectors having different bases.
+fn reloaded() -> Cpu {
+    let code = [0x8E, 0xD9, 0x8B, 0x05, 0, 0, 0, 0, 0x01, 0xC3, 0x87, 0xCA, 0xEB, 0xF2];
+    let mut cpu = machine(0, &code, [STACK; 8], None);
+    set_descriptor(&mut cpu, 0x50, 0x93, 0x6000, 0xFFFF);
+    set_descriptor(&mut cpu, 0x58, 0x93, 0x6100, 0xFFFF);
+    cpu.phys_write(0x6000, 1u32);
+    cpu.phys_write(0x6100, 1000u32);
+    (cpu.regs.gpr[1], cpu.regs.gpr[2]) = (0x50, 0x58);
+    cpu
+}
+
+/// A jump to another page and back, while mov cr3 changes what that page is: inc eax there, inc ebx here.
+fn remapped() -> Cpu {
+    // 0x1000: jmp 0x30000      0x30000: inc eax (or ebx); jmp 0x1005      0x1005: mov cr3, edx; xchg ecx, edx; jmp 0x1000
+    let code = [0xE9, 0xFB, 0xEF, 0x02, 0, 0x0F, 0x22, 0xDA, 0x87, 0xCA, 0xEB, 0xF4];
+    let mut cpu = machine(0, &code, [0; 8], None);
+    let (directory2, table2) = (0x22000u32, 0x23000u32);
+    cpu.phys_write(directory2 as u64, table2 | 7);
+    for page in 0..64u32 {
+        let frame = if page == 0x30 { 0x31 } else { page };
+        cpu.phys_write((table2 + 4 * page) as u64, frame << 12 | 7);
+    }
+    assert!(cpu.mem.write_bytes(0x30000, &[0x40, 0xE9, 0xFF, 0x0F, 0xFD, 0xFF]));
+    assert!(cpu.mem.write_bytes(0x31000, &[0x43, 0xE9, 0xFF, 0x0F, 0xFD, 0xFF]));
+    cpu.regs.gpr = [0, DIRECTORY, directory2, 0, STACK, 0, 0, 0];
+    cpu
+}
+
+#[test]
+fn directed_programs_agree() {
+    for make in
+        [product, pushed, divided, repeated, reloaded, arguments, based, limited, split, framed, halves]
+    {
+        for step in [1, 5, 37] {
+            lockstep(make, (1..200).step_by(step));
+        }
+    }
+}
+
+#[test]
+fn a_page_of_code_changes_with_the_address_space() {
+    let cpu = lockstep(remapped, (1..400).step_by(3));
+    assert!(cpu.regs.gpr[0] > 10 && cpu.regs.gpr[3] > 10, "{:?}", cpu.regs.gpr);
 }
 
 /// dec ecx; jnz: the shortest loop, cut everywhere.
@@ -175,26 +366,26 @@ fn a_loop_stops_at_every_count() {
 }
 
 /// A loop over two pages, calls and returns, through linked edges and the jump table.
+fn pages() -> Cpu {
+    let mut cpu = machine(0, &[], [5; 8], None);
+    cpu.regs.gpr[4] = STACK;
+    // 0x9FF0: call 0xA010; dec ecx; jnz 0x9FF0; hlt      0xA010: inc eax; ret
+    let code = [0xE8, 0x1B, 0, 0, 0, 0x49, 0x75, 0xF8, 0xF4];
+    assert!(cpu.mem.write_bytes(0x9FF0, &code) && cpu.mem.write_bytes(0xA010, &[0x40, 0xC3]));
+    cpu.regs.eip = 0x9FF0;
+    cpu.regs.gpr[1] = 100;
+    cpu
+}
+
 #[test]
 fn calls_across_pages() {
-    let make = || {
-        let mut cpu = machine(0, &[], [5; 8], None);
-        cpu.regs.gpr[4] = STACK;
-        // 0x9FF0: call 0xA010; dec ecx; jnz 0x9FF0; hlt      0xA010: inc eax; ret
-        let code = [0xE8, 0x1B, 0, 0, 0, 0x49, 0x75, 0xF8, 0xF4];
-        assert!(cpu.mem.write_bytes(0x9FF0, &code) && cpu.mem.write_bytes(0xA010, &[0x40, 0xC3]));
-        cpu.regs.eip = 0x9FF0;
-        cpu.regs.gpr[1] = 100;
-        cpu
-    };
-    let mut cpu = lockstep(make, [1, 3, 50, 120, 130, 135]);
+    let mut cpu = lockstep(pages, [1, 3, 50, 120, 130, 135]);
     cpu.run(1000);
     assert_eq!((cpu.regs.gpr[1], cpu.regs.gpr[0]), (0, 105));
 }
 
 /// mov byte [next], imm: the block changes itself, its successor, a block it is linked to.
-#[test]
-fn self_modifying_code() {
+fn modified() -> Cpu {
     let target = CODE + 0x40;
     let mut code = vec![0xC6, 0x05];
     code.extend((CODE + 8).to_le_bytes());
@@ -205,7 +396,12 @@ fn self_modifying_code() {
     code.extend([0xEB, 0x100u16.wrapping_sub(22) as u8]); // again
     code.resize(0x40, 0x90);
     code.extend([0x40, 0xC3]); // inc eax, which becomes inc ecx, ... , push, pop
-    lockstep(|| machine(0, &code, [0x6000; 8], None), 1..120);
+    machine(0, &code, [0x6000; 8], None)
+}
+
+#[test]
+fn self_modifying_code() {
+    lockstep(modified, 1..120);
 }
 
 /// int 0x30 from ring 3 and back, again and again.
@@ -251,7 +447,7 @@ fn engines_can_be_changed_at_any_time() {
         cpu.set_engine(if n % 2 == 0 { Engine::Interp } else { Engine::Jit }).expect("supported");
         cpu.run(n * 13);
         reference.run(n * 13);
-        compare(&mut cpu, &mut reference, &format!("after {n}"));
+        assert_eq!(difference(&mut reference, &mut cpu), None, "after {n}");
     }
     let small = Cpu::new(PhysMem::new(Ram::zeroed(0x1000)), Box::new(EmptyBus));
     assert_eq!(small.engine(), Engine::Interp);

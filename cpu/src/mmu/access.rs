@@ -111,6 +111,10 @@ impl Cpu {
     /// # Errors
     /// #PF.
     pub(crate) fn load_system<W: Word>(&mut self, linear: u32) -> Result<W, Fault> {
+        let fast = self.tlb.fast(View::Supervisor, linear);
+        if fast.read == linear & !0xFFF && linear & 0xFFF <= 0x1000 - W::BYTES {
+            return Ok(self.mem.read_at(linear.wrapping_add(fast.delta)));
+        }
         self.unchecked_alignment(|cpu| cpu.load_slow(linear, false))
     }
 
@@ -119,6 +123,11 @@ impl Cpu {
     /// # Errors
     /// #PF.
     pub(crate) fn store_system<W: Word>(&mut self, linear: u32, value: W) -> Result<(), Fault> {
+        let fast = self.tlb.fast(View::Supervisor, linear);
+        if fast.write == linear & !0xFFF && linear & 0xFFF <= 0x1000 - W::BYTES {
+            self.mem.write_at(linear.wrapping_add(fast.delta), value);
+            return Ok(());
+        }
         self.unchecked_alignment(|cpu| cpu.store_slow(linear, value, false))
     }
 

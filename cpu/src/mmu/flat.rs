@@ -42,6 +42,11 @@ impl FlatView {
         self.tables.as_ptr() as u64 + BIAS as u64
     }
 
+    /// The page at `linear` may be fetched from.
+    pub fn fetches(&self, linear: u32) -> bool {
+        self.get(2, linear >> 12) != 0
+    }
+
     fn set(&mut self, table: usize, page: u32, value: u64) {
         let at = table * TABLE + page as usize * 8;
         if let Some(entry) = self.tables.get_mut(at..at + 8) {
@@ -73,12 +78,17 @@ impl FlatView {
 pub(crate) struct FlatViews {
     views: [FlatView; 3],
     ram: u64,
+    fills: u64,
 }
 
 impl FlatViews {
     /// Empty views of memory whose backing store begins at host address `ram`.
     pub fn new(ram: *const u8) -> io::Result<FlatViews> {
-        Ok(FlatViews { views: [FlatView::new()?, FlatView::new()?, FlatView::new()?], ram: ram as u64 })
+        Ok(FlatViews {
+            views: [FlatView::new()?, FlatView::new()?, FlatView::new()?],
+            ram: ram as u64,
+            fills: 0,
+        })
     }
 
     /// The view with the number of a [`super::View`].
@@ -86,8 +96,14 @@ impl FlatViews {
         &self.views[n]
     }
 
+    /// Entries made so far.
+    pub fn fills(&self) -> u64 {
+        self.fills
+    }
+
     /// Mirror of `Tlb::fill_fast`.
     pub fn fill(&mut self, view: usize, linear: u32, offset: u32, [read, write, fetch]: [bool; 3]) {
+        self.fills += 1;
         let view = &mut self.views[view];
         let page = linear >> 12;
         let delta = self.ram.wrapping_add((offset & !0xFFF) as u64).wrapping_sub((linear & !0xFFF) as u64);

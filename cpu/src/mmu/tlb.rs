@@ -90,6 +90,11 @@ impl TlbEntry {
     pub const fn is_large(self) -> bool {
         self.0 & Self::LARGE != 0
     }
+    /// The same frame, and fetches allowed wherever `old` allowed them.
+    pub(crate) const fn permits_all_of(self, old: TlbEntry) -> bool {
+        let lost = old.0 & Self::USER & !self.0 | self.0 & Self::NO_EXECUTE & !old.0;
+        self.0 & Self::FRAME == old.0 & Self::FRAME && lost == 0
+    }
     /// Physical address of the 4 KiB frame.
     pub const fn frame(self) -> u64 {
         self.0 & Self::FRAME

@@ -45,6 +45,10 @@ impl Cpu {
             return Ok(cached.frame() | (linear & 0xFFF) as u64);
         }
         let entry = self.walk(linear, access, user)?;
+        if cached.is_valid() && !entry.permits_all_of(cached) {
+            // Code may be running there: both engines look it up again before the next instruction.
+            self.attention = true;
+        }
         self.tlb.insert(linear, entry);
         Ok(entry.frame() | (linear & 0xFFF) as u64)
     }

@@ -105,6 +105,10 @@ impl Segment {
         self.attr & 1 << 22 != 0
     }
 
+    /// Where the last offset that an access may touch is kept, for compiled code.
+    #[cfg(jit)]
+    pub(crate) const LAST: usize = std::mem::offset_of!(Segment, hi);
+
     /// First and last offset that an access may touch.
     pub(crate) const fn bounds(&self) -> (u32, u32) {
         (self.lo, self.hi)

@@ -19,6 +19,11 @@ fn invlpg(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let linear = cpu.regs.seg[op.ea.seg as usize].base.wrapping_add(op.ea.offset(cpu));
     let large = cpu.large_page_size();
     cpu.tlb.invalidate_page(linear, large);
+    let here = cpu.regs.cs().base.wrapping_add(cpu.regs.eip);
+    if !cpu.tlb.lookup(here).is_valid() {
+        // The code itself: the next instruction is fetched through a new walk.
+        cpu.attention = true;
+    }
     Ok(())
 }
 

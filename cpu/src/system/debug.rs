@@ -49,6 +49,9 @@ impl Cpu {
 
     /// Whether some enabled data breakpoint lies in the page of `linear`, so that its accesses must not be fast.
     pub(crate) fn watches_page(&self, linear: u32) -> bool {
+        if self.regs.dr7 & 0xFF == 0 {
+            return false;
+        }
         (0..4).map(|n| self.breakpoint(n)).any(|b| {
             let same = |a: u32| a >> 12 == linear >> 12;
             b.enabled && b.kind & 1 != 0 && (same(b.address) || same(b.address.wrapping_add(b.len - 1)))

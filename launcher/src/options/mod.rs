@@ -62,6 +62,13 @@ pub struct MachineOptions {
     /// At the end, print counts to standard error, one `key=value` a line
     #[arg(long)]
     pub stats: bool,
+    /// At the end, print the compiled engine's code for the guest's code at ADDR (EIP, hexadecimal) to standard error
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub dump_jit: Option<u32>,
+    /// At the end, write where compiled code is to /tmp/perf-PID.map, for `perf report`
+    #[cfg(target_os = "linux")]
+    #[arg(long)]
+    pub perf_map: bool,
     /// At the end, print the hash of the machine's whole state as the last line on standard error
     #[arg(long)]
     pub hash: bool,
@@ -74,6 +81,10 @@ impl MachineOptions {
     pub fn refuse_later(&self) -> Result<(), Error> {
         self.later.refuse()
     }
+}
+
+fn address(text: &str) -> Result<u32, &'static str> {
+    u32::from_str_radix(text.trim_start_matches("0x"), 16).map_err(|_| "not a hexadecimal address")
 }
 
 fn seconds(text: &str) -> Result<f64, &'static str> {

@@ -34,6 +34,7 @@ pub fn print(machine: &Machine, wall: Duration, listener: &Listener) {
     for (key, value) in rest {
         eprintln!("{key}={value}");
     }
+    super::compiled::print_stats(&machine.cpu);
 }
 
 /// Print what `--engine check` did.

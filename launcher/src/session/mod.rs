@@ -112,6 +112,13 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
             report::stats::print_pair(pair);
         }
     }
+    if let Some(eip) = options.dump_jit {
+        report::compiled::dump(&machine.cpu, eip);
+    }
+    #[cfg(target_os = "linux")]
+    if options.perf_map {
+        report::compiled::write_perf_map(&machine.cpu)?;
+    }
     if options.hash {
         eprintln!("state-hash={:016x} insns={}", machine.state_hash(), machine.now().insns);
     }

@@ -73,6 +73,13 @@ impl CodeMemory {
             os::protect(self.writable, self.len, false);
         }
     }
+
+    /// The bytes at `offset`.
+    pub fn read(&self, offset: usize, len: usize) -> &[u8] {
+        assert!(offset <= self.len && len <= self.len - offset, "code memory overrun");
+        // SAFETY: in range, mapped readable in both modes, and written only through `&mut self`.
+        unsafe { std::slice::from_raw_parts(self.executable.add(offset), len) }
+    }
 }
 
 impl Drop for CodeMemory {

@@ -177,7 +177,12 @@ impl Asm {
         self.immediate(if short { Width::B } else { w }, imm);
     }
 
-    /// The same with memory.
+    /// Row `n` with a register and memory, 32 bits.
+    pub fn row_rm(&mut self, n: u8, dst: Reg, mem: Mem) {
+        self.rm(Width::D, &[n * 8 + 3], dst, mem);
+    }
+
+    /// Row `n` with memory and an immediate.
     pub fn row_mi(&mut self, w: Width, n: u8, mem: Mem, imm: u32) {
         let (opcode, short) = row_imm_opcode(w, imm);
         self.rm(w, &[opcode], n, mem);
@@ -202,6 +207,24 @@ impl Asm {
         self.byte(((w == Width::Q) as u8) << 7 | (!count & 15) << 3 | pp);
         self.byte(0xF7);
         self.byte(0xC0 | (dst & 7) << 3 | src & 7);
+    }
+
+    /// `dst := bits of src spread under mask`, without flags.
+    pub fn pdep(&mut self, dst: Reg, src: Reg, mask: Reg) {
+        self.deposit(3, dst, src, mask);
+    }
+
+    /// `dst := bits of src under mask`, without flags.
+    pub fn pext(&mut self, dst: Reg, src: Reg, mask: Reg) {
+        self.deposit(2, dst, src, mask);
+    }
+
+    fn deposit(&mut self, pp: u8, dst: Reg, src: Reg, mask: Reg) {
+        self.byte(0xC4);
+        self.byte(((dst < 8) as u8) << 7 | 0x40 | ((mask < 8) as u8) << 5 | 2);
+        self.byte((!src & 15) << 3 | pp);
+        self.byte(0xF5);
+        self.byte(0xC0 | (dst & 7) << 3 | mask & 7);
     }
 
     /// `jrcxz` to a place patched later; returns where its displacement byte is.

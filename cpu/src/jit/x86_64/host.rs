@@ -15,9 +15,9 @@ const ARITH: u64 = CF | 1 << 2 | AF | ZF | 1 << 7 | OF;
 /// Groups of instructions whose undefined flags are as the interpreter defines them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::jit) struct Quirks {
-    /// AF is 0 after AND, OR, XOR, TEST and after shifts.
+    /// AF is 0 after AND, OR, XOR and TEST.
     pub logic: bool,
-    /// OF after shifts and rotates by more than one is that of the last step.
+    /// OF after shifts and rotates by more than one is that of the last step. Nothing is expected of AF.
     pub shifts: bool,
     /// SHLD and SHRD: OF says whether the sign changed, AF is 0.
     pub double_shifts: bool,
@@ -75,6 +75,10 @@ fn szp(r: u32) -> u64 {
     parity(r) | ((r == 0) as u64) << 6 | ((r >> 31) as u64) << 7
 }
 
+fn but_af((result, flags): (u32, u64)) -> (u32, u64) {
+    (result, flags & !AF)
+}
+
 fn cf_of(cf: bool, of: bool) -> u64 {
     cf as u64 | (of as u64) << 11
 }
@@ -87,9 +91,6 @@ fn logic() -> bool {
                     && run!("or eax, edx", a, b, 0, f).1 == szp(a | b)
                     && run!("xor eax, edx", a, b, 0, f).1 == szp(a ^ b)
                     && run!("test eax, edx", a, b, 0, f).1 == szp(a & b)
-                    && run!("shl eax, 1", a, 0, 0, f).1 & AF == 0
-                    && run!("shr eax, 1", a, 0, 0, f).1 & AF == 0
-                    && run!("sar eax, 1", a, 0, 0, f).1 & AF == 0
             })
         })
     })
@@ -110,10 +111,10 @@ fn shifts() -> bool {
                 let sar_cf = (a as i32 >> (n - 1)) & 1 != 0;
                 let rol = a.rotate_left(n);
                 let ror = a.rotate_right(n);
-                run!("shl eax, cl", a, 0, n, f) == (shl, szp(shl) | cf_of(shl_cf, shl_cf != top(shl)))
-                    && run!("shr eax, cl", a, 0, n, f)
+                but_af(run!("shl eax, cl", a, 0, n, f)) == (shl, szp(shl) | cf_of(shl_cf, shl_cf != top(shl)))
+                    && but_af(run!("shr eax, cl", a, 0, n, f))
                         == (shr, szp(shr) | cf_of(shr_cf, top(shr) != second(shr)))
-                    && run!("sar eax, cl", a, 0, n, f) == (sar, szp(sar) | cf_of(sar_cf, false))
+                    && but_af(run!("sar eax, cl", a, 0, n, f)) == (sar, szp(sar) | cf_of(sar_cf, false))
                     && run!("rol eax, cl", a, 0, n, f)
                         == (rol, kept | cf_of(rol & 1 != 0, (rol & 1 != 0) != top(rol)))
                     && run!("ror eax, cl", a, 0, n, f)

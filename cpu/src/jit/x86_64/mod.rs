@@ -4,10 +4,13 @@
 //! it. Nothing outside this folder knows the host's instructions or registers.
 
 mod asm;
+mod groups;
 mod host;
+mod simd;
 mod stubs;
 mod translate;
 
+pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};
 pub(super) use stubs::{BUDGET_BASE, Stubs, dispatch, fixed};
 pub(super) use translate::{EdgeSite, Source, translate};

@@ -12,9 +12,10 @@
 //! | R13 | the flat view, biased (see `mmu::flat`) |
 //! | RCX R8 R9 R10 | free |
 
+use super::groups::SLOTS;
 use crate::Cpu;
-use crate::jit::Frame;
 use crate::jit::mode::FRAME_BIAS;
+use crate::jit::{Frame, Leave};
 use crate::mmu::flat;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm, x64::X64Relocation};
 use std::mem::offset_of;
@@ -30,6 +31,9 @@ pub(super) const fn gpr(n: usize) -> i32 {
 pub(super) const EIP: i32 = offset_of!(Cpu, regs.eip) as i32;
 const FLAGS: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, flags)) as i32;
 const BUDGET: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, budget)) as i32;
+const HELD: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, held)) as i32;
+const DISPATCH: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, dispatch)) as i32;
+const HOSTS: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, hosts)) as i32;
 const VIEW: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, view)) as i32;
 /// Offset of the number of the edge that left.
 pub(super) const EDGE: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, edge)) as i32;
@@ -129,6 +133,13 @@ pub(in crate::jit) fn fixed(call: u64, checked: u64) -> (Vec<u8>, Stubs) {
             ; mov [r11 + EIP], r8d
             ; lea rcx, [r12 + r9]
             ; mov [r11 + BUDGET], rcx
+            ; mov [r11 + HELD], r12
+        );
+        for slot in 0..SLOTS as i32 {
+            dynasm!(ops ; .arch x64 ; mov QWORD [r11 + HOSTS + 8 * slot], 0);
+        }
+        dynasm!(ops
+            ; .arch x64
             ; push r11
             ; mov rdi, r11
             ; mov rsi, r10
@@ -137,6 +148,7 @@ pub(in crate::jit) fn fixed(call: u64, checked: u64) -> (Vec<u8>, Stubs) {
             ; pop r11
             ; test eax, eax
             ; jnz >leave
+            ; mov r12, [r11 + HELD]
         );
         reload(&mut ops);
         dynasm!(ops
@@ -144,8 +156,14 @@ pub(in crate::jit) fn fixed(call: u64, checked: u64) -> (Vec<u8>, Stubs) {
             ; ret
             ; leave:
             ; add rsp, 8
-            ; jmp ->out
+            ; cmp eax, Leave::Moved as i32
+            ; jne ->out
+            ; mov r12, [r11 + HELD]
+            ; mov r13, [r11 + VIEW]
+            ; mov r8d, [r11 + EIP]
         );
+        reload(&mut ops);
+        dynasm!(ops ; .arch x64 ; jmp QWORD [r11 + DISPATCH]);
     }
     (ops.finalize().expect("labels are local to this function"), stubs)
 }

@@ -1,0 +1,84 @@
+//! Deliberate miscompilations. A comparison of engines that is worth anything finds each of them.
+//!
+//! They are looked at while code is made (or in the runtime's slow paths), so correct code does not pay for them.
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident $text:literal,)*) => {
+        /// One thing compiled code does wrong.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum EmitFault {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl EmitFault {
+            /// Every fault with its name.
+            pub const ALL: &[(&str, EmitFault)] = &[$(($text, EmitFault::$name),)*];
+        }
+    };
+}
+
+faults! {
+    /// A block costs one instruction less than it has.
+    BudgetShort "budget-short",
+    /// AF stays as the host's shifts leave it.
+    ShiftAfKept "shift-af-kept",
+    /// SF, ZF and PF stay as the host's multiplications leave them.
+    ProductFlagsKept "product-flags-kept",
+    /// Flags after a division are the host's.
+    DivideFlagsKept "divide-flags-kept",
+    /// MOVSX extends with zeros.
+    SignLost "sign-lost",
+    /// ADC is ADD.
+    CarryInLost "carry-in-lost",
+    /// SBB is SUB.
+    BorrowInLost "borrow-in-lost",
+    /// INC writes CF.
+    IncWritesCarry "inc-writes-carry",
+    /// Condition BE is B.
+    BelowOrEqualIsBelow "below-or-equal-is-below",
+    /// AH, CH, DH, BH are AL, CL, DL, BL.
+    HighByteIsLow "high-byte-is-low",
+    /// MOV between 16-bit registers writes 32 bits.
+    WordMoveIsDouble "word-move-is-double",
+    /// PUSH ESP stores the new value.
+    PushEspAfter "push-esp-after",
+    /// RET n releases nothing.
+    RetKeepsArguments "ret-keeps-arguments",
+    /// LEAVE does not pop.
+    LeaveKeepsFrame "leave-keeps-frame",
+    /// An access across a page's end uses the first page alone.
+    PageEndUnseen "page-end-unseen",
+    /// Stores need only the right to read.
+    WriteLikeRead "write-like-read",
+    /// Limits are not checked.
+    LimitUnseen "limit-unseen",
+    /// The byte after the limit is inside.
+    LimitOffByOne "limit-off-by-one",
+    /// Segment bases other than 0 are forgotten.
+    BaseForgotten "base-forgotten",
+    /// A check of memory leaves the host's flags as it likes.
+    CheckWritesFlags "check-writes-flags",
+    /// Links to other pages are followed whatever is mapped there.
+    LinkUnguarded "link-unguarded",
+    /// Stores into code are not noticed.
+    CodeWriteUnseen "code-write-unseen",
+    /// Links to forgotten code are kept.
+    DeadLinkKept "dead-link-kept",
+    /// Code goes on in the old mode after a segment register was loaded.
+    ModeUnchecked "mode-unchecked",
+    /// Iterations of REP beyond the first cost nothing.
+    RepUncounted "rep-uncounted",
+    /// Faults save the address of the next instruction.
+    FaultAfter "fault-after",
+    /// CMOVcc with a false condition writes too.
+    CmovAlways "cmov-always",
+    /// NEG leaves the flags of NOT: none.
+    NegIsNotPlusOne "neg-is-not-plus-one",
+}
+
+impl EmitFault {
+    /// Find a fault by name.
+    pub fn from_name(name: &str) -> Option<EmitFault> {
+        EmitFault::ALL.iter().find(|(n, _)| *n == name).map(|&(_, fault)| fault)
+    }
+}
