@@ -8,7 +8,8 @@ use iced_x86::{Code, Instruction};
 
 const DR6_FIXED: u32 = 0xFFFF_0FF0;
 const DR6_BD: u32 = 1 << 13;
-const DR7_GD: u32 = 1 << 13;
+/// DR7.GD: every access to a debug register is #DB, until a handler of #DB runs.
+pub(super) const DR7_GD: u32 = 1 << 13;
 
 /// DR4 and DR5 are DR6 and DR7, or with CR4.DE not there. General detect comes before everything but privilege.
 fn select(cpu: &mut Cpu, n: u8) -> Result<u8, Fault> {
@@ -18,7 +19,6 @@ fn select(cpu: &mut Cpu, n: u8) -> Result<u8, Fault> {
     cpu.require_cpl0()?;
     if cpu.regs.dr7 & DR7_GD != 0 {
         cpu.regs.dr6 |= DR6_BD;
-        cpu.regs.dr7 &= !DR7_GD;
         return Err(Fault::DB);
     }
     Ok(if matches!(n, 4 | 5) { n + 2 } else { n })
@@ -71,6 +71,16 @@ mod tests {
         assert_eq!(cpu.regs.eip, handler(1) + 1);
         assert_eq!(stack(&mut cpu), [CODE]);
         assert_eq!((cpu.regs.dr6 & DR6_BD, cpu.regs.dr7 & DR7_GD), (DR6_BD, 0));
+    }
+
+    /// inc eax with TF set: the handler of any #DB may use the debug registers.
+    #[test]
+    fn every_debug_exception_ends_general_detect() {
+        let mut cpu = in_ring(0, &[0x40]);
+        cpu.regs.dr7 |= DR7_GD;
+        cpu.regs.flags.set(crate::flags::TF);
+        assert_eq!(cpu.run(10), Exit::Halted);
+        assert_eq!((cpu.regs.eip, cpu.regs.dr7 & DR7_GD), (handler(1) + 1, 0));
     }
 
     #[test]

@@ -4,11 +4,12 @@
 //! finds the processor as it was. What such a fault becomes (a double fault, a shutdown) is in [`super::exception`].
 
 use super::debug::DR6_BS;
+use super::debug_registers::DR7_GD;
 use super::inner_stack::Frame;
 use super::task::Switch;
 use crate::Cpu;
 use crate::event::{Cause, Event};
-use crate::fault::Fault;
+use crate::fault::{Fault, vector};
 use crate::flags;
 use crate::mutant::Mutant;
 use crate::regs::Activity;
@@ -38,8 +39,11 @@ impl Cpu {
     /// Deliver `int`.
     ///
     /// # Errors
-    /// The fault met on the way, with EXT set as it should be; no register has changed.
+    /// The fault met on the way, with EXT set as it should be; no register has changed (but GD of DR7, by a #DB).
     pub(crate) fn deliver(&mut self, int: Interrupt) -> Result<(), Fault> {
+        if matches!(int.cause, Cause::Exception { vector: vector::DB, .. }) {
+            self.regs.dr7 &= !DR7_GD;
+        }
         self.next_eip = self.regs.eip;
         let from = (self.regs.cpl, self.regs.cs().selector, self.regs.eip);
         let delivered = if self.regs.protected() || self.regs.v86() {
