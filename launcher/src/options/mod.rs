@@ -20,7 +20,7 @@ pub struct MachineOptions {
     /// Write COM2, where the lguest Host logs, to FILE (`-` is standard error)
     #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
     pub host_log: Option<PathBuf>,
-    /// Write what port 0xE9 is sent to FILE
+    /// Write what port 0xE9, or SeaBIOS's port 0x402, is sent to FILE
     #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
     pub debugcon: Option<PathBuf>,
     /// Write what port 0x190 is sent to FILE

@@ -78,6 +78,6 @@ fn the_end_of_input_is_not_the_end_of_the_run() {
     let kernel = folder.kernel(ECHO);
     let outcome = ringside_with(["boot", &kernel], b"hello\n");
     assert_eq!((outcome.status, outcome.stdout.as_str()), (1, "hello\n"), "{outcome:?}");
-    let outcome = ringside_with(["boot", &kernel, "--timeout", "0.5"], b"hello");
+    let outcome = ringside_with(["boot", &kernel, "--timeout", "3"], b"hello");
     assert_eq!((outcome.status, outcome.stdout.as_str()), (10, "hello"), "{outcome:?}");
 }
