@@ -44,7 +44,10 @@ fn lguest(guest: &str, words: &str) -> Machine {
     prepare(&Boot::new(guest, words))
 }
 
-fn run(mut pair: Pair, limit: u64) -> Result<(MachineExit, PairStats), Box<Divergence>> {
+/// How a run ended and what it compared, or where the two parted.
+type Outcome = Result<(MachineExit, PairStats), Box<Divergence>>;
+
+fn run(mut pair: Pair, limit: u64) -> Outcome {
     let exit = pair.run(Until { insns: limit, vtime: u64::MAX })?;
     Ok((exit, pair.stats()))
 }
@@ -88,7 +91,7 @@ fn host_and_guests_are_the_same_in_both_engines() {
     report(done);
 }
 
-fn report(done: Vec<(Mode, Result<(MachineExit, PairStats), Box<Divergence>>)>) {
+fn report(done: Vec<(Mode, Outcome)>) {
     for (mode, outcome) in done {
         let (exit, stats) = outcome.unwrap_or_else(|found| panic!("{mode:?}: {found}"));
         assert_eq!(exit, MachineExit::PowerOff, "{mode:?}");

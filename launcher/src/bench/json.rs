@@ -7,10 +7,8 @@ use super::runner::Place;
 use serde_json::{Map, Value, json};
 
 /// Print it to standard output.
-pub fn print(results: &Results, args: &BenchArgs) {
-    let mut places: Vec<Place> = args.engine.iter().map(|&engine| Place::Ours(engine)).collect();
-    places.extend([Place::Qemu, Place::Native]);
-    let cases: Vec<Value> = results.cases.iter().map(|result| case(result, &places)).collect();
+pub fn print(results: &Results, args: &BenchArgs, places: &[Place]) {
+    let cases: Vec<Value> = results.cases.iter().map(|result| case(result, places)).collect();
     let object = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "scale_percent": args.scale,
@@ -20,7 +18,7 @@ pub fn print(results: &Results, args: &BenchArgs) {
         "qemu": results.qemu,
         "qemu_command": results.qemu.as_ref().map(|_| &results.qemu_command),
         "cases": cases,
-        "geometric_means": means(results, &places),
+        "geometric_means": means(results, places),
     });
     println!("{object:#}");
 }

@@ -37,8 +37,8 @@ pub struct BenchArgs {
     /// Measure only these: names, or groups (integer, float, memory, system, lguest, limited)
     #[arg(long, value_name = "NAME,...", value_delimiter = ',')]
     only: Vec<String>,
-    /// The processor's engines to measure
-    #[arg(long, value_enum, value_name = "ENGINE,...", value_delimiter = ',', default_values_t = [Engine::Interp])]
+    /// The processor's engines to measure; the compiled one, where there is one, if not given
+    #[arg(long, value_enum, value_name = "ENGINE,...", value_delimiter = ',')]
     engine: Vec<Engine>,
     /// Percentage of a full run, which is 10^9 instructions a kernel
     #[arg(long, value_name = "PERCENT", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=1000))]
@@ -65,6 +65,7 @@ allows it. Exit status 1 means that a checksum was wrong.
 
 Examples:
   ringside bench                                everything, here and natively
+  ringside bench --engine interp,jit            both engines
   ringside bench --vs-qemu                      side by side with QEMU (some minutes)
   ringside bench --only integer --scale 10      a quick look
   ringside bench --only crc32,int80 --vs-qemu --runs 5 --json";
@@ -103,9 +104,9 @@ pub fn run(args: &BenchArgs) -> Result<bool, Error> {
     }
     progress("");
     if args.json {
-        json::print(&results, args)
+        json::print(&results, args, &places)
     } else {
-        table::print(&results, args)
+        table::print(&results, args, &places)
     }
     let wrong: Vec<&str> = results.cases.iter().filter(|c| !c.agrees()).map(|c| c.name.as_str()).collect();
     if !wrong.is_empty() {
@@ -119,6 +120,9 @@ fn places(args: &BenchArgs) -> Result<Vec<Place>, Error> {
     for &engine in &args.engine {
         ours::available(engine)?;
         places.push(Place::Ours(engine));
+    }
+    if places.is_empty() {
+        places.push(Place::Ours(ours::fastest()));
     }
     if args.vs_qemu {
         places.push(Place::Qemu);

@@ -22,6 +22,15 @@ pub fn available(engine: Engine) -> Result<(), Error> {
     }
 }
 
+/// The compiled engine if this host has it, else the interpreter.
+pub fn fastest() -> Engine {
+    let probe = Machine::new(Config { ram: 1 << 20, rtc: 0 });
+    match probe.map(|mut machine| Engine::Jit.choose(&mut machine.cpu)) {
+        Ok(Ok(())) => Engine::Jit,
+        _ => Engine::Interp,
+    }
+}
+
 /// Run the case that `words` choose.
 pub fn measure(words: &str, lguest: bool, engine: Engine, clock: Clock) -> Result<Sample, Error> {
     available(engine)?;

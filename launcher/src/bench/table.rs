@@ -6,8 +6,8 @@ use super::numbers::{CaseResult, Results};
 use super::runner::Place;
 
 /// Print them to standard output.
-pub fn print(results: &Results, args: &BenchArgs) {
-    let places = measured(results, args);
+pub fn print(results: &Results, args: &BenchArgs, places: &[Place]) {
+    let places = measured(results, places);
     header(results, args);
     for group in Group::ALL {
         let cases: Vec<&CaseResult> = results.cases.iter().filter(|case| case.group == group).collect();
@@ -22,11 +22,10 @@ pub fn print(results: &Results, args: &BenchArgs) {
     means(results, &places);
 }
 
-fn measured(results: &Results, args: &BenchArgs) -> Vec<Place> {
-    let ours = args.engine.iter().map(|&engine| Place::Ours(engine));
-    ours.chain([Place::Qemu, Place::Native])
-        .filter(|&place| results.cases.iter().any(|case| !case.of(place).is_empty()))
-        .collect()
+/// The places that have something to show.
+fn measured(results: &Results, places: &[Place]) -> Vec<Place> {
+    let shows = |place: &Place| results.cases.iter().any(|case| !case.of(*place).is_empty());
+    places.iter().copied().filter(shows).collect()
 }
 
 fn header(results: &Results, args: &BenchArgs) {
