@@ -67,6 +67,8 @@ pub(crate) struct Jit {
     pub(crate) warm: u8,
     /// See [`JitFault`].
     pub(super) fault: Option<JitFault>,
+    /// Blocks whose code it changed.
+    pub(super) fault_effects: u64,
     pub(super) stats: JitStats,
     /// Times each encoding's handler made compiled code leave.
     pub(super) left_by: HashMap<u16, u64>,
@@ -102,6 +104,7 @@ impl Jit {
             generation,
             warm: WARM,
             fault: None,
+            fault_effects: 0,
             stats: JitStats::default(),
             left_by: HashMap::new(),
             emit_fault: None,
@@ -236,24 +239,28 @@ impl Jit {
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
         let mut insns = insns.to_vec();
-        let state = &self.modes[self.current];
-        let mut mode = state.mode;
+        let mut mode = self.modes[self.current].mode;
+        let translate = |ops: &[Op], insns: &[Instruction], mode: &Mode| {
+            backend::translate(&Source {
+                insns,
+                ops,
+                eip,
+                tail,
+                mode,
+                edge: id * 2,
+                at: self.used,
+                dispatch: self.modes[self.current].dispatch,
+                stubs: &self.stubs,
+                quirks: &self.quirks,
+                fault: self.emit_fault,
+            })
+        };
+        let right = self.fault.and_then(|_| translate(&ops, &insns, &mode));
         if let Some(fault) = self.fault {
             fault.seed(&mut ops, &mut insns, &mut mode);
         }
-        let code = backend::translate(&Source {
-            insns: &insns,
-            ops: &ops,
-            eip,
-            tail,
-            mode: &mode,
-            edge: id * 2,
-            at: self.used,
-            dispatch: state.dispatch,
-            stubs: &self.stubs,
-            quirks: &self.quirks,
-            fault: self.emit_fault,
-        })?;
+        let code = translate(&ops, &insns, &mode)?;
+        self.fault_effects += u64::from(right.is_some_and(|right| right.code != code.code));
         let place = self.used;
         if code.code.len() > self.memory.len() - place {
             return None;

@@ -144,6 +144,12 @@ impl crate::Cpu {
             jit.fault = fault;
         }
     }
+
+    /// Blocks whose code came out otherwise than it should: what has no code in line on this host cannot be
+    /// miscompiled.
+    pub fn jit_fault_effects(&self) -> u64 {
+        self.jit.as_ref().map_or(0, |jit| jit.fault_effects)
+    }
 }
 
 #[cfg(test)]
