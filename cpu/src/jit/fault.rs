@@ -18,8 +18,6 @@ enum Kind {
     Swapped(&'static [(Code, Code)]),
     /// Something of the operands of these instructions is wrong.
     Operand(&'static [Code], Wrong),
-    /// Every segment of data reaches to 4 GiB.
-    LimitIgnored,
     /// Every segment of data begins at 0.
     BaseIgnored,
     /// Compiled code stays when its bytes change.
@@ -69,14 +67,11 @@ impl JitFault {
         swapped!("movzx-as-movsx": Movzx_r32_rm8 => Movsx_r32_rm8, Movzx_r32_rm16 => Movsx_r32_rm16),
         swapped!("mul-as-imul": Mul_rm32 => Imul_rm32),
         swapped!("jb-as-jbe": Jb_rel8_32 => Jbe_rel8_32, Jb_rel32_32 => Jbe_rel32_32),
-        swapped!("jl-as-jb": Jl_rel8_32 => Jb_rel8_32, Jl_rel32_32 => Jb_rel32_32),
         swapped!("je-as-jne": Je_rel8_32 => Jne_rel8_32, Je_rel32_32 => Jne_rel32_32),
-        swapped!("js-as-jl": Js_rel8_32 => Jl_rel8_32, Jns_rel8_32 => Jge_rel8_32),
         swapped!("cmov-as-its-opposite": Cmove_r32_rm32 => Cmovne_r32_rm32, Cmovb_r32_rm32 => Cmovae_r32_rm32),
         swapped!("setcc-as-its-opposite": Sete_rm8 => Setne_rm8, Setb_rm8 => Setae_rm8, Setne_rm8 => Sete_rm8),
         swapped!("bts-as-bt": Bts_rm32_r32 => Bt_rm32_r32, Bts_rm32_imm8 => Bt_rm32_imm8),
         swapped!("bsf-as-bsr": Bsf_r32_rm32 => Bsr_r32_rm32),
-        swapped!("nop-as-cmc": Nopd => Cmc),
         operand!("immediate-off-by-one": Immediate in Mov_r32_imm32),
         operand!("added-immediate-off-by-one": Immediate in Add_rm32_imm8, Sub_rm32_imm8),
         operand!("stored-immediate-off-by-one": Immediate in Mov_rm32_imm32),
@@ -88,7 +83,6 @@ impl JitFault {
         operand!("another-register-popped": Register in Pop_r32),
         operand!("operands-in-the-wrong-order": Order in Sub_rm32_r32, Mov_rm32_r32),
         operand!("high-byte-as-low": HighByte in Mov_r8_rm8, Mov_rm8_r8, Movzx_r32_rm8, Test_rm8_imm8),
-        ("limit-ignored", JitFault(Kind::LimitIgnored)),
         ("base-ignored", JitFault(Kind::BaseIgnored)),
         ("stale-code", JitFault(Kind::StaleCode)),
     ];
@@ -116,10 +110,8 @@ impl JitFault {
                 _ => {}
             }
         }
-        match self.0 {
-            Kind::LimitIgnored => mode.ignore_limits(),
-            Kind::BaseIgnored => mode.ignore_bases(),
-            _ => {}
+        if self.0 == Kind::BaseIgnored {
+            mode.ignore_bases();
         }
     }
 }

@@ -110,15 +110,6 @@ impl Mode {
         known(0, (first, last), class, true)
     }
 
-    /// A lie: every segment reaches to 4 GiB.
-    pub fn ignore_limits(&mut self) {
-        for n in 0..4 {
-            (self.0[4 * n + 1], self.0[4 * n + 2]) = (0, u32::MAX);
-        }
-        self.0[16] |= FLAT | FROM_ZERO;
-        self.0[17] |= FLAT | FROM_ZERO;
-    }
-
     /// A lie: the segments other than FS and GS begin at 0.
     pub fn ignore_bases(&mut self) {
         for n in 0..4 {
