@@ -61,7 +61,7 @@ impl JitFault {
         swapped!("shl-as-rol": Shl_rm32_imm8 => Rol_rm32_imm8),
         swapped!("shr-as-sar": Shr_rm32_imm8 => Sar_rm32_imm8),
         swapped!("shr-cl-as-ror-cl": Shr_rm32_CL => Ror_rm32_CL),
-        swapped!("rol-as-rcl": Rol_rm32_imm8 => Rcl_rm32_imm8, Ror_rm32_imm8 => Rcr_rm32_imm8),
+        swapped!("rol-as-ror": Rol_rm32_imm8 => Ror_rm32_imm8, Ror_rm32_imm8 => Rol_rm32_imm8),
         swapped!("inc-as-dec": Inc_r32 => Dec_r32, Inc_rm32 => Dec_rm32),
         swapped!("neg-as-not": Neg_rm32 => Not_rm32),
         swapped!("movzx-as-movsx": Movzx_r32_rm8 => Movsx_r32_rm8, Movzx_r32_rm16 => Movsx_r32_rm16),
