@@ -12,6 +12,17 @@ pub enum Engine {
     Jit,
 }
 
+impl Engine {
+    /// The fastest engine that works on this host.
+    pub fn best() -> Engine {
+        #[cfg(jit)]
+        if crate::jit::is_supported() {
+            return Engine::Jit;
+        }
+        Engine::Interp
+    }
+}
+
 /// The engine asked for does not exist on this host; says why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsupported(pub String);

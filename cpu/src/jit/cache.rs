@@ -19,6 +19,11 @@ const MODES: usize = 32;
 const BLOCKS: usize = 1 << 18;
 /// See [`Jit::warm`].
 const WARM: u8 = 3;
+/// What compiling a block that is soon forgotten costs, and starting over, in interpreted instructions.
+const COST_OF_BLOCK: u64 = 2_000;
+const COST_OF_ALL: u64 = 1_000_000;
+/// A guest that owes more than this is interpreted for a while.
+const MOST_DEBT: u64 = 4_000_000;
 const NOTHING: u32 = u32::MAX;
 
 /// A block with host code.
@@ -63,6 +68,11 @@ pub(crate) struct Jit {
     graveyard: Vec<Box<[Op]>>,
     /// The state of the block cache this belongs to.
     pub(super) generation: u32,
+    /// Instructions that should have been retired to make up for work in vain, when that was last looked at, and until
+    /// when nothing is compiled.
+    debt: u64,
+    seen: u64,
+    rest_until: u64,
     /// Times a block is interpreted before it is worth compiling.
     pub(crate) warm: u8,
     /// See [`JitFault`].
@@ -102,6 +112,9 @@ impl Jit {
             by_source: HashMap::new(),
             graveyard: Vec::new(),
             generation,
+            debt: 0,
+            seen: 0,
+            rest_until: 0,
             warm: WARM,
             fault: None,
             fault_effects: 0,
@@ -124,6 +137,7 @@ impl Jit {
             || self.blocks.len() >= BLOCKS;
         if full || generation != self.generation {
             self.generation = generation;
+            self.debt += COST_OF_ALL;
             self.flush();
         }
     }
@@ -147,6 +161,21 @@ impl Jit {
     /// No code was forgotten since the last safe point.
     pub fn is_undisturbed(&self, generation: u32) -> bool {
         self.graveyard.is_empty() && generation == self.generation
+    }
+
+    /// Whether the guest, `now` instructions old, is better interpreted for a while: it changes its code, or its
+    /// segments, faster than compiling pays.
+    pub fn rests(&mut self, now: u64) -> bool {
+        if now < self.seen {
+            (self.debt, self.rest_until) = (0, 0);
+        }
+        self.debt = self.debt.saturating_sub(now.saturating_sub(self.seen));
+        self.seen = now;
+        if self.debt > MOST_DEBT {
+            self.rest_until = now.saturating_add(self.debt);
+            self.debt = 0;
+        }
+        now < self.rest_until
     }
 
     /// Forget everything.
@@ -328,6 +357,7 @@ impl Jit {
         }
         for id in self.by_source.remove(&source).unwrap_or_default() {
             self.stats.invalidated += 1;
+            self.debt += COST_OF_BLOCK;
             for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {
                 let keep = self.emit_fault == Some(EmitFault::DeadLinkKept);
                 if !keep && self.blocks[edge as usize / 2].links[edge as usize % 2] == id {

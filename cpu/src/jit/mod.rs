@@ -33,6 +33,11 @@ pub use emit_fault::EmitFault;
 pub use fault::JitFault;
 pub use memory::Mapping;
 use mode::Mode;
+
+/// Whether compiled code can run on this host.
+pub(crate) fn is_supported() -> bool {
+    backend::is_supported()
+}
 pub use stats::JitStats;
 
 /// Why compiled code came back.

@@ -208,6 +208,9 @@ impl Cpu {
         let mode = Mode::of(self);
         let Some(jit) = &mut self.jit else { return self.run_block() };
         jit.safe_point(generation);
+        if jit.rests(self.insns) {
+            return self.run_block();
+        }
         jit.set_mode(&mode);
         let enter = jit.enter_address();
         // SAFETY: the fixed code at `enter` is a function of this type.

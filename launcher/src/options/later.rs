@@ -18,6 +18,14 @@ pub enum Engine {
 }
 
 impl Engine {
+    /// The fastest that works on this host.
+    pub fn best() -> Engine {
+        match cpu::Engine::best() {
+            cpu::Engine::Interp => Engine::Interp,
+            cpu::Engine::Jit => Engine::Jit,
+        }
+    }
+
     /// Let `cpu` use this engine.
     ///
     /// # Errors

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 /// Where bytes go and come from, when the run ends, what is told about it.
 #[derive(clap::Args, Debug)]
 pub struct MachineOptions {
-    /// The processor's engine
-    #[arg(long, value_enum, default_value_t = Engine::Interp)]
+    /// The processor's engine; the default is the fastest that works on this host
+    #[arg(long, value_enum, default_value_t = Engine::best())]
     pub engine: Engine,
     /// Write the console (COM1) to FILE instead of standard output
     #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]

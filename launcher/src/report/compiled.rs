@@ -1,6 +1,8 @@
 //! What a person can see of the compiled engine: counts, listings, a profiler's map.
 
 use cpu::Cpu;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+use cpu::Mapping;
 
 /// Encodings told as reasons of leaving compiled code.
 const REASONS: usize = 10;
@@ -55,6 +57,16 @@ pub fn write_perf_map(cpu: &Cpu) -> Result<(), crate::error::Error> {
         cpu.compiled_blocks().into_iter().map(|b| format!("{:x} {:x} guest_{:08x}\n", b.host, b.len, b.eip));
     std::fs::write(&name, lines.collect::<String>())
         .map_err(|source| crate::error::Error::Write { name, source })
+}
+
+/// Let compiled code lie in anonymous memory.
+///
+/// # Errors
+/// The system refuses.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+pub fn map_once(cpu: &mut Cpu) -> Result<(), crate::error::Error> {
+    let mapped = cpu.compile_with(Mapping::Single);
+    mapped.map_err(|source| crate::error::Error::Write { name: "code memory".into(), source })
 }
 
 /// There is no compiled engine for this host.

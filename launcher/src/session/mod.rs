@@ -66,6 +66,11 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
         Ok(machine)
     };
     let mut machine = Rig::new(options.engine, options.seed, build)?;
+    #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+    if options.perf_map && machine.cpu.engine() == cpu::Engine::Jit {
+        // `perf` looks into its map for anonymous memory only.
+        report::compiled::map_once(&mut machine.cpu)?;
+    }
     keep_apart(&plan.files, &plan.disks, options)?;
     let mut outputs = Outputs::open(options)?;
     let listener = Listener::attach(&mut machine, options, || Symbols::of(&plan.image));
