@@ -132,3 +132,26 @@ impl BaseImage for Base {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn a_file_that_shrinks_while_in_use_is_told() {
+        let path = std::env::temp_dir().join(format!("ringside-disk-{}", std::process::id()));
+        fs::write(&path, [7; 8192]).unwrap();
+        let disk = Disk::open(path.to_str().unwrap()).unwrap();
+        let mut medium = disk.medium();
+        OpenOptions::new().write(true).open(&path).unwrap().set_len(512).unwrap();
+        let mut sector = [1; SECTOR];
+        medium.read(0, &mut sector);
+        assert_eq!(sector, [7; SECTOR]);
+        assert!(disk.save(&mut medium, false).is_ok());
+        medium.read(15, &mut sector);
+        let message = disk.save(&mut medium, false).unwrap_err().to_string();
+        assert!(message.contains("shorter") && message.contains("ringside-disk"), "{message}");
+        fs::remove_file(&path).unwrap();
+    }
+}
