@@ -162,7 +162,10 @@ impl Env {
             if self.unmasked(flag::OVERFLOW) {
                 rounded.exponent -= EXPONENT_ADJUSTMENT;
                 if rounded.exponent > format.max_exponent {
-                    return self.overflowed(exact.negative, format);
+                    // Only FSCALE goes so far (SDM vol. 1, 8.5.4): infinity, whatever the rounding.
+                    self.raise(flag::INEXACT);
+                    self.c1 = true;
+                    return Extended::infinity(exact.negative);
                 }
             } else {
                 return self.overflowed(exact.negative, format);
@@ -171,6 +174,11 @@ impl Env {
             self.raise(flag::UNDERFLOW);
             let scaled = Number { exponent: exact.exponent.saturating_add(EXPONENT_ADJUSTMENT), ..exact };
             rounded = scaled.round(format, self.rounding());
+            if rounded.tiny {
+                // As above (SDM vol. 1, 8.5.5): zero.
+                self.raise(flag::INEXACT);
+                return Extended::zero(exact.negative);
+            }
         } else if rounded.tiny && rounded.inexact {
             self.raise(flag::UNDERFLOW);
         }
@@ -217,6 +225,19 @@ mod tests {
         let mut env = Env::new(0x0340);
         assert_eq!(env.round(HUGE).field() as i32, 17000 + 0x3FFF - EXPONENT_ADJUSTMENT);
         assert_eq!(env.flags, flag::OVERFLOW);
+    }
+
+    /// Rounding that would give the least and the largest number is not asked.
+    #[test]
+    fn beyond_scaling_are_zero_and_infinity() {
+        let mut env = Env::new(0x0F77);
+        let most = Number { negative: true, exponent: 70_000, significand: 1 };
+        assert_eq!(env.round_full(most), Extended::infinity(true));
+        assert_eq!((env.flags, env.c1), (flag::OVERFLOW | flag::INEXACT, true));
+        let mut env = Env::new(0x076F);
+        let least = Number { negative: true, exponent: -70_000, significand: 1 };
+        assert_eq!(env.round_full(least), Extended::zero(true));
+        assert_eq!((env.flags, env.c1), (flag::UNDERFLOW | flag::INEXACT, false));
     }
 
     #[test]

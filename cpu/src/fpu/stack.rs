@@ -71,8 +71,17 @@ impl Fpu {
 
     /// Push the result of `f`, which is not asked if there is no room.
     pub(super) fn push_with(&mut self, f: impl FnOnce(&mut Env) -> Extended) {
+        if self.get(7).is_some() {
+            self.push_anyway(Env::stack_overflow);
+        } else {
+            self.push_anyway(f);
+        }
+    }
+
+    /// Push the result of `f` without a look at the register it goes to.
+    pub(super) fn push_anyway(&mut self, f: impl FnOnce(&mut Env) -> Extended) {
         let mut env = self.env();
-        let value = if self.get(7).is_some() { env.stack_overflow() } else { f(&mut env) };
+        let value = f(&mut env);
         if self.settle(&env) {
             self.rotate(7);
             self.set(0, value);

@@ -22,7 +22,8 @@ fn clflush(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
 }
 
 /// MASKMOVQ, MASKMOVDQU: the bytes of register 1 whose byte in register 2 has its top bit set, to `seg:[(E)DI]`. The
-/// whole operand must be writable, whatever the mask (which the manual leaves open).
+/// whole operand must be writable, whatever the mask (which the manual leaves open); it is checked for
+/// alignment by quadwords, as on silicon.
 fn masked_store<F: File>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     F::ready(cpu)?;
     // Processors enter the MMX registers even if the store then faults.
@@ -30,7 +31,9 @@ fn masked_store<F: File>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     let edi = cpu.regs.gpr[gpr::EDI];
     let offset = if op.has(Prefix::A16) { edi & 0xFFFF } else { edi };
     let (data, mask) = (F::get(cpu, op.reg[1]), F::get(cpu, op.reg[2]));
-    F::probe_write(cpu, op.ea.seg, offset)?;
+    for i in (0..F::Vector::BYTES).step_by(8) {
+        cpu.probe_write::<u64>(op.ea.seg, offset.wrapping_add(i as u32))?;
+    }
     for i in 0..F::Vector::BYTES {
         if lane::<_, i8>(mask, i) < 0 {
             cpu.store(op.ea.seg, offset.wrapping_add(i as u32), lane::<_, u8>(data, i))?;

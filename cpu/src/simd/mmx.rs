@@ -9,7 +9,6 @@ use crate::decode::{Handler, Op};
 use crate::fault::Fault;
 use crate::fpu::{Extended, status};
 use crate::regs::cr0;
-use crate::seg::SegReg;
 use iced_x86::{Code, Instruction};
 
 /// MM0 to MM7.
@@ -45,9 +44,6 @@ impl File for Mm {
     #[inline(always)]
     fn load(cpu: &mut Cpu, op: &Op) -> Result<u64, Fault> {
         load(cpu, op)
-    }
-    fn probe_write(cpu: &mut Cpu, seg: SegReg, offset: u32) -> Result<(), Fault> {
-        cpu.probe_write::<u64>(seg, offset)
     }
 }
 

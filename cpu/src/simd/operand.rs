@@ -8,7 +8,6 @@ use crate::Cpu;
 use crate::decode::Op;
 use crate::fault::Fault;
 use crate::regs::{cr0, cr4};
-use crate::seg::SegReg;
 use crate::word::Word;
 use std::marker::PhantomData;
 
@@ -27,8 +26,6 @@ pub(super) trait File {
     fn touch(_: &mut Cpu) {}
     /// The whole memory operand, as ordinary instructions read it: 128-bit operands must be aligned.
     fn load(cpu: &mut Cpu, op: &Op) -> Result<Self::Vector, Fault>;
-    /// Check that a whole operand could be written at `seg:offset`, aligned or not.
-    fn probe_write(cpu: &mut Cpu, seg: SegReg, offset: u32) -> Result<(), Fault>;
 }
 
 /// XMM0 to XMM7.
@@ -56,9 +53,6 @@ impl File for Xmm {
     fn load(cpu: &mut Cpu, op: &Op) -> Result<u128, Fault> {
         check_aligned(cpu, op)?;
         load_unaligned(cpu, op)
-    }
-    fn probe_write(cpu: &mut Cpu, seg: SegReg, offset: u32) -> Result<(), Fault> {
-        cpu.probe_write128(seg, offset)
     }
 }
 

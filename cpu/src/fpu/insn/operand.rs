@@ -31,6 +31,11 @@ pub(super) trait Store {
     /// # Errors
     /// Those of the memory access.
     fn store(cpu: &mut Cpu, op: &Op, bits: Self::Bits) -> Result<(), Fault>;
+    /// Access memory as [`Self::store`] does, but leave it as it is.
+    ///
+    /// # Errors
+    /// Those of the memory access.
+    fn probe(cpu: &mut Cpu, op: &Op) -> Result<(), Fault>;
 }
 
 /// binary32 or binary64.
@@ -68,17 +73,27 @@ fn store<W: Word>(cpu: &mut Cpu, op: &Op, value: W) -> Result<(), Fault> {
     cpu.store(op.ea.seg, offset, value)
 }
 
+fn probe<W: Word>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    let offset = op.ea.offset(cpu);
+    cpu.probe_write::<W>(op.ea.seg, offset)
+}
+
 /// Ten bytes.
 fn load_ten(cpu: &mut Cpu, op: &Op) -> Result<(u64, u16), Fault> {
     let offset = op.ea.offset(cpu);
     Ok((cpu.load(op.ea.seg, offset)?, cpu.load(op.ea.seg, offset.wrapping_add(8))?))
 }
 
+fn probe_ten(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    let offset = op.ea.offset(cpu);
+    cpu.probe_write::<u64>(op.ea.seg, offset)?;
+    cpu.probe_write::<u16>(op.ea.seg, offset.wrapping_add(8))
+}
+
 fn store_ten(cpu: &mut Cpu, op: &Op, (low, high): (u64, u16)) -> Result<(), Fault> {
     let offset = op.ea.offset(cpu);
     let rest = offset.wrapping_add(8);
-    cpu.probe_write::<u64>(op.ea.seg, offset)?;
-    cpu.probe_write::<u16>(op.ea.seg, rest)?;
+    probe_ten(cpu, op)?;
     cpu.store(op.ea.seg, offset, low)?;
     cpu.store(op.ea.seg, rest, high)
 }
@@ -99,6 +114,9 @@ impl<L: Binary> Store for Float<L> {
     }
     fn store(cpu: &mut Cpu, op: &Op, bits: L) -> Result<(), Fault> {
         store(cpu, op, bits)
+    }
+    fn probe(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+        probe::<L>(cpu, op)
     }
 }
 
@@ -127,6 +145,9 @@ impl<W: Pattern> Store for Integer<W> {
     fn store(cpu: &mut Cpu, op: &Op, bits: W) -> Result<(), Fault> {
         store(cpu, op, bits)
     }
+    fn probe(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+        probe::<W>(cpu, op)
+    }
 }
 
 impl Load for Whole {
@@ -148,6 +169,9 @@ impl Store for Whole {
     fn store(cpu: &mut Cpu, op: &Op, bits: Extended) -> Result<(), Fault> {
         store_ten(cpu, op, (bits.significand, bits.sign_exponent))
     }
+    fn probe(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+        probe_ten(cpu, op)
+    }
 }
 
 impl Load for Decimal {
@@ -167,5 +191,8 @@ impl Store for Decimal {
     }
     fn store(cpu: &mut Cpu, op: &Op, bits: (u64, u16)) -> Result<(), Fault> {
         store_ten(cpu, op, bits)
+    }
+    fn probe(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+        probe_ten(cpu, op)
     }
 }

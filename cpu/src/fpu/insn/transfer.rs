@@ -1,7 +1,7 @@
 //! Loads, stores, exchanges, conditional moves and constants (SDM vol. 1, 8.3.3).
 
 use super::super::constants::{LN2, LOG2_10, LOG2_E, LOG10_2, PI, rounded};
-use super::super::environment::flag;
+use super::super::environment::{Env, flag};
 use super::super::extended::Operand;
 use super::super::state::status::C1;
 use super::super::wide::Wide;
@@ -47,8 +47,10 @@ fn store<S: Store, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Result<(), Faul
         }
     };
     let bits = bits.filter(|_| !env.stopped());
-    if let Some(bits) = bits {
-        S::store(cpu, op, bits)?;
+    match bits {
+        Some(bits) => S::store(cpu, op, bits)?,
+        // Faults of the access come before exceptions of the x87 (SDM vol. 3, table 6-2), as on silicon.
+        None => S::probe(cpu, op)?,
     }
     execute(cpu, op, |fpu| {
         fpu.settle(&env);
@@ -61,9 +63,10 @@ fn store<S: Store, const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Result<(), Faul
 /// FLD ST(i).
 fn load_register(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
     ready(cpu)?;
-    execute(cpu, op, |fpu| {
-        let value = fpu.get(index(op));
-        fpu.push_with(|env| value.unwrap_or_else(|| env.stack_underflow()));
+    execute(cpu, op, |fpu| match fpu.get(index(op)) {
+        Some(value) => fpu.push_with(|_| value),
+        // An empty source counts before a full destination.
+        None => fpu.push_anyway(Env::stack_underflow),
     })
 }
 
@@ -72,6 +75,20 @@ fn store_register<const POPS: usize>(cpu: &mut Cpu, op: &Op) -> Result<(), Fault
     ready(cpu)?;
     let i = index(op);
     execute(cpu, op, |fpu| _ = fpu.binary::<POPS>(i, fpu.operand(0), fpu.operand(0), |_, a, _| a.value))
+}
+
+/// FSTPNCE: FSTP ST(i) with no check for an empty register, which is only popped (an alias that manuals leave out; as
+/// on silicon).
+fn store_register_unchecked(cpu: &mut Cpu, op: &Op) -> Result<(), Fault> {
+    ready(cpu)?;
+    let i = index(op);
+    execute(cpu, op, |fpu| {
+        if let Some(value) = fpu.get(0) {
+            fpu.set(i, value);
+        }
+        fpu.set_condition(C1, 0);
+        fpu.pop();
+    })
 }
 
 /// FXCH. Empty registers become the indefinite first.
@@ -162,7 +179,8 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
         Code::Fbstp_m80bcd => store::<Decimal, 1>,
         Code::Fld_sti => load_register,
         Code::Fst_sti => store_register::<0>,
-        Code::Fstp_sti | Code::Fstpnce_sti | Code::Fstp_sti_DFD0 | Code::Fstp_sti_DFD8 => store_register::<1>,
+        Code::Fstpnce_sti => store_register_unchecked,
+        Code::Fstp_sti | Code::Fstp_sti_DFD0 | Code::Fstp_sti_DFD8 => store_register::<1>,
         Code::Fxch_st0_sti | Code::Fxch_st0_sti_DDC8 | Code::Fxch_st0_sti_DFC8 => exchange,
         Code::Fcmovb_st0_sti => conditional_move::<0x2>,
         Code::Fcmovnb_st0_sti => conditional_move::<0x3>,
@@ -181,4 +199,57 @@ pub(super) fn bind(insn: &Instruction) -> Option<Handler> {
         Code::Fldz => constant::<Zero>,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Cpu;
+    use crate::fault::Fault;
+    use crate::fpu::state::status::{C1, ES, SF};
+    use crate::seg::{SegReg, Segment};
+    use crate::testing::{execute, flat};
+
+    const FSTP_QWORD_AT_8000: &[u8] = &[0xDD, 0x1D, 0x00, 0x80, 0x00, 0x00];
+    const FLD_ST1: &[u8] = &[0xD9, 0xC1];
+    const FSTPNCE_ST2: &[u8] = &[0xD9, 0xDA];
+
+    /// All exceptions unmasked; registers as `in_use` says.
+    fn unmasked(in_use: u8) -> Cpu {
+        let mut cpu = flat(&[]);
+        cpu.fpu.initialize();
+        cpu.fpu.set_control(0x0340);
+        cpu.fpu.in_use = in_use;
+        cpu
+    }
+
+    /// An empty register would be a stack fault, but the memory cannot be written.
+    #[test]
+    fn memory_faults_come_before_x87_exceptions() {
+        let mut cpu = unmasked(0);
+        cpu.regs.seg[SegReg::Ds as usize] = Segment::new(0x10, 0, 0x7FFF, 0x0040_9300);
+        assert_eq!(execute(&mut cpu, FSTP_QWORD_AT_8000), Err(Fault::GP0));
+        assert_eq!(cpu.fpu.status, 0);
+        cpu.regs.seg[SegReg::Ds as usize] = Segment::new(0x10, 0, 0x8007, 0x0040_9300);
+        assert_eq!(execute(&mut cpu, FSTP_QWORD_AT_8000), Ok(()));
+        assert_eq!(cpu.fpu.status & (ES | SF), ES | SF);
+    }
+
+    #[test]
+    fn an_empty_source_counts_before_a_full_destination() {
+        let mut cpu = unmasked(0b1000_0001);
+        assert_eq!(execute(&mut cpu, FLD_ST1), Ok(()));
+        assert_eq!(cpu.fpu.status & (SF | C1), SF);
+    }
+
+    #[test]
+    fn fstpnce_only_pops_an_empty_register() {
+        for (in_use, stored) in [(0, 0), (1, 42)] {
+            let mut cpu = unmasked(in_use);
+            cpu.fpu.regs[0].significand = 42;
+            assert_eq!(execute(&mut cpu, FSTPNCE_ST2), Ok(()));
+            let found = (cpu.fpu.regs[2].significand, cpu.fpu.in_use, cpu.fpu.top());
+            assert_eq!(found, (stored, in_use << 2, 1));
+            assert_eq!(cpu.fpu.status & (ES | SF), 0);
+        }
+    }
 }
