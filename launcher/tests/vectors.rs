@@ -103,3 +103,13 @@ fn known_failures() {
     let list = TestFile::new("bad-list.txt", b"a line");
     assert_refused(&vectors(&file, &["--known", list.0.to_str().unwrap()]), "bad-list.txt:1: expected");
 }
+
+/// Our own vectors, captured on a physical processor by `cpu-native --export`.
+#[test]
+fn programs_captured_on_silicon_pass() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/native.bin.zst");
+    let output = Command::new(env!("CARGO_BIN_EXE_ringside")).args(["vectors", file]).output().unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{stdout}");
+    assert!(stdout.lines().last().is_some_and(|line| line.ends_with("passed, 0 failed")), "{stdout}");
+}

@@ -5,8 +5,8 @@
 //! ([`bus`]). A [`rig`] runs it. Whatever the case: no panic, no hang, and the same final state however the run is cut
 //! ([`rig::Schedule`]), in a new processor as in one that has run a million cases before.
 //!
-//! One core, three drivers: `cpu-fuzz` (any toolchain, deterministic, a case is a number), the cargo test, and the
-//! libFuzzer target in `libfuzzer/`.
+//! One core, two drivers: `cpu-fuzz` (any toolchain, deterministic, a case is a number) and the cargo test. A case can also
+//! be made of bytes ([`entropy::Entropy::from_bytes`]), as a coverage-guided fuzzer offers them.
 
 pub mod bus;
 pub mod code;

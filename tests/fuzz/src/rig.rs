@@ -1,13 +1,14 @@
 //! A processor that runs case after case.
 
 use crate::bus::AnyBus;
-use crate::code;
+use crate::code::{self, Places};
 use crate::entropy::Entropy;
 use crate::state::{self, Mode};
 use crate::world::{self, Addresses, CODE, RAM};
 use cpu::bus::StopRequest;
 use cpu::mem::{PAGE_SIZE, PhysMem, Ram};
-use cpu::{Cpu, Engine, Exit};
+use cpu::regs::{Registers, gpr};
+use cpu::{Cpu, Engine, Exit, flags};
 use iced_x86::Code;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -25,13 +26,20 @@ pub enum Schedule {
     Compiled,
 }
 
+/// Executions in a case: a state is used more than once, for making it costs more than a few instructions.
+const EXECUTIONS: u32 = 64;
+/// Bytes of code between two executions.
+const APART: u32 = 0x30;
+
 /// How a case ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
+    /// Programs run.
+    pub executions: u64,
     /// Instructions completed.
     pub insns: u64,
-    /// The first instruction, if it is one the processor knows and it completed.
-    pub first: Option<Code>,
+    /// First instructions of the programs, as far as they are ones the processor knows and completed.
+    pub completed: Vec<Code>,
     /// It was given up in a chain of exceptions without an instruction; where in it depends on the schedule.
     pub faulting: bool,
 }
@@ -58,11 +66,26 @@ impl Rig {
     pub fn run(&mut self, e: &mut Entropy<'_>, schedule: Schedule) -> Outcome {
         self.restore();
         self.choose_engine(schedule == Schedule::Compiled);
-        let first = self.load(e);
-        let limit = if e.one_in(64) { 2000 } else { 2 + e.below(30) as u64 };
-        let faulting = self.execute(limit, schedule) == Exit::Faulting;
-        let insns = self.cpu.insns();
-        Outcome { insns, first: first.filter(|_| insns != 0), faulting }
+        let mode = self.load(e);
+        let start = self.cpu.regs.clone();
+        let mut outcome = Outcome::default();
+        let programs = 1 + e.below(EXECUTIONS);
+        for n in 0..programs {
+            if n != 0 {
+                self.begin_again(&start, mode, e);
+            }
+            let first = self.put_program(n, mode, e);
+            let before = self.cpu.insns();
+            let limit = if e.one_in(512) { 2000 } else { 1 + e.below(if n == 0 { 30 } else { 4 }) as u64 };
+            outcome.faulting = self.execute(before + limit, schedule) == Exit::Faulting;
+            outcome.executions += 1;
+            outcome.completed.extend(first.filter(|_| self.cpu.insns() != before));
+            if outcome.faulting {
+                break;
+            }
+        }
+        outcome.insns = self.cpu.insns();
+        outcome
     }
 
     /// The processor, after a case.
@@ -124,23 +147,44 @@ impl Rig {
         self.cpu.take_dirty_pages(DIRTY);
     }
 
-    /// Make the case. Returns the encoding of its first instruction.
-    fn load(&mut self, e: &mut Entropy<'_>) -> Option<Code> {
+    /// Make the case's tables and registers.
+    fn load(&mut self, e: &mut Entropy<'_>) -> Mode {
         let seed = e.bits();
         for (at, bytes) in world::patches(e) {
             self.cpu.with_bus(|_, cx| cx.mem.write_bytes(at as u64, &bytes));
         }
         let mode = state::randomize(&mut self.cpu, e);
-        let (bytes, first) = program(mode, e);
-        let offset = if e.one_in(8) { 0x2000 - e.below(16) } else { 0x1200 + e.below(0x800) };
         self.cpu.with_bus(|bus, cx| {
-            cx.mem.write_bytes((CODE + offset) as u64, &bytes);
             if let Some(bus) = bus.as_any_mut().downcast_mut::<AnyBus>() {
                 bus.seed(seed);
             }
             cx.lines.intr = seed & 63 == 0;
             cx.lines.nmi = seed >> 6 & 63 == 0;
         });
+        mode
+    }
+
+    /// The registers of the case's start, but for a few; memory, TLB and floating point as they have become.
+    fn begin_again(&mut self, start: &Registers, mode: Mode, e: &mut Entropy<'_>) {
+        let cpu = &mut self.cpu;
+        cpu.lines.deadline = u64::MAX;
+        cpu.regs.clone_from(start);
+        let places = Addresses { flat: mode.flat() };
+        for _ in 0..2 {
+            let n = e.below(8) as usize;
+            if n != gpr::ESP {
+                cpu.regs.gpr[n] = places.value(e);
+            }
+        }
+        let arithmetic = start.flags.get() & !flags::ARITH | e.word() & flags::ARITH;
+        cpu.regs.flags.set(arithmetic);
+    }
+
+    /// Put program number `n` into RAM and EIP on it. Returns the encoding of its first instruction.
+    fn put_program(&mut self, n: u32, mode: Mode, e: &mut Entropy<'_>) -> Option<Code> {
+        let (bytes, first) = program(mode, if n == 0 { 6 } else { 2 }, e);
+        let offset = if e.one_in(16) { 0x2000 - e.below(16) } else { 0x1200 + APART * n };
+        self.cpu.with_bus(|_, cx| cx.mem.write_bytes((CODE + offset) as u64, &bytes));
         self.cpu.regs.eip = if mode.flat() { CODE + offset } else { offset };
         self.cpu.state_changed();
         first
@@ -190,11 +234,11 @@ impl Rig {
 }
 
 /// A few instructions, then whatever the RAM holds.
-fn program(mode: Mode, e: &mut Entropy<'_>) -> (Vec<u8>, Option<Code>) {
+fn program(mode: Mode, more: u32, e: &mut Entropy<'_>) -> (Vec<u8>, Option<Code>) {
     let places = Addresses { flat: mode.flat() };
     let mut bytes = Vec::new();
     let first = code::instruction(mode.big(), &places, e, &mut bytes);
-    for _ in 0..e.below(6) {
+    for _ in 0..e.below(more) {
         code::instruction(mode.big(), &places, e, &mut bytes);
     }
     if e.one_in(2) {

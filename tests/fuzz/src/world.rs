@@ -7,7 +7,7 @@
 //! | 0x2000 | IDT: gates of all kinds |
 //! | 0x3000 | LDT: random descriptors |
 //! | 0x4000 | TSSs, a page for the I/O permission bitmap |
-//! | 0x6000 | handlers: HLT, IRET, or what a patch makes of them |
+//! | 0x6000 | handlers: HLT, IRET, a loop, or what a patch makes of them |
 //! | 0x8000 | page directory and tables, then the PAE ones at 0xC000 |
 //! | 0x10000 | code, 0x20000 data, 0x30000 stacks |
 
@@ -38,6 +38,10 @@ pub const DATA: u32 = 0x20000;
 pub const STACKS: u32 = 0x30000;
 /// Linear address of 64 pages with random entries, in both paging modes.
 pub const WINDOW: u32 = 0x40_0000;
+
+const JUMP_TO_ITSELF: u64 = 0xFEEB;
+const IRET: u64 = 0x90CF;
+const HLT: u64 = 0x90F4;
 
 /// Numbers of GDT entries.
 pub mod entry {
@@ -140,8 +144,14 @@ pub fn image() -> Vec<u8> {
     e.fill(&mut ram[CODE as usize..DATA as usize]);
     for n in 0..256 {
         put(&mut ram, 4 * n, (((CODE >> 4) << 16) + 0x100 + 16 * n) as u64, 4);
-        put(&mut ram, CODE + 0x100 + 16 * n, if n & 3 == 0 { 0xCF } else { 0xF4 }, 1);
-        put(&mut ram, handler(n), if n & 3 == 0 { 0xCF } else { 0xF4 }, 1);
+        // HLT in an outer ring is #GP, so that has a handler which works in any ring.
+        let code = match n {
+            13 => JUMP_TO_ITSELF,
+            n if n % 4 == 0 => IRET,
+            _ => HLT,
+        };
+        put(&mut ram, CODE + 0x100 + 16 * n, code, 2);
+        put(&mut ram, handler(n), code, 2);
     }
     global_table(&mut ram, e);
     for n in 0..256 {

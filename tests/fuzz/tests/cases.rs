@@ -5,7 +5,7 @@ use fuzz::entropy::Entropy;
 use fuzz::rig::{Rig, Schedule};
 
 /// Enough for nearly every encoding to complete a few times.
-const CASES: u64 = 10_000;
+const CASES: u64 = 3_000;
 
 /// Each case ends the same interpreted, instruction by instruction, and compiled.
 #[test]
@@ -18,11 +18,11 @@ fn all_ways_to_run_a_case_agree() {
         if ends.iter().any(|end| end.faulting) {
             continue;
         }
-        ends[0].first.into_iter().for_each(|code| coverage.count(code));
+        ends[0].completed.iter().for_each(|&code| coverage.count(code));
         let [whole, steps, compiled] = &mut rigs;
         let whole = whole.digest();
-        assert_eq!((ends[0], whole), (ends[1], steps.digest()), "case {case} step by step");
-        assert_eq!((ends[0], whole), (ends[2], compiled.digest()), "case {case} compiled");
+        assert_eq!((&ends[0], whole), (&ends[1], steps.digest()), "case {case} step by step");
+        assert_eq!((&ends[0], whole), (&ends[2], compiled.digest()), "case {case} compiled");
     }
     let (covered, all, missing) = coverage.summary();
     assert!(covered * 100 >= all * 99, "{covered} of {all} encodings completed; not {missing:?}");
