@@ -1,6 +1,6 @@
 //! The attack Guest's attacks: each ends as the table says, and otherwise when its check in the Host is gone.
 
-use harness::{Boot, End, Limit, Report, Runner, in_parallel};
+use harness::{Boot, End, Limit, Report, Runner, engines, in_parallel};
 use ringside_expectations::attacks::Outcome;
 use ringside_expectations::{ATTACKS, Attack, Mutant};
 
@@ -48,11 +48,16 @@ fn judge(attack: &Attack, report: &Report) -> Result<(), String> {
 #[test]
 fn every_attack_ends_as_it_must() {
     let runner = Runner::from_environment();
-    let wrong: Vec<String> = in_parallel(ATTACKS, |attack| judge(attack, &runner.run(&boot(attack))))
-        .into_iter()
-        .filter_map(Result::err)
-        .collect();
-    assert!(wrong.is_empty(), "{} of {} attacks:\n{}", wrong.len(), ATTACKS.len(), wrong.join("\n"));
+    let cases: Vec<_> =
+        engines().into_iter().flat_map(|engine| ATTACKS.iter().map(move |attack| (attack, engine))).collect();
+    let wrong: Vec<String> = in_parallel(&cases, |&(attack, engine)| {
+        judge(attack, &runner.run(&Boot { engine, ..boot(attack) }))
+            .map_err(|why| format!("{engine:?}: {why}"))
+    })
+    .into_iter()
+    .filter_map(Result::err)
+    .collect();
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The first Guest's proofs: all hold, and each falls with its mutant.
 
-use harness::{Boot, End, Limit, Runner, in_parallel};
+use harness::{Boot, End, Limit, Runner, engines, in_parallel};
 use ringside_expectations::{Mutant, PROOFS, Proof};
 
 const GUEST: &str = "first-guest.elf";
@@ -18,8 +18,9 @@ const VARIANTS: [&str; 2] = ["", "layout=c"];
 
 #[test]
 fn every_proof_holds() {
-    for words in VARIANTS {
-        let report = Runner::from_environment().run(&Boot::new(GUEST, words));
+    let variants = VARIANTS.iter().flat_map(|words| engines().into_iter().map(move |engine| (words, engine)));
+    for (words, engine) in variants {
+        let report = Runner::from_environment().run(&Boot { engine, ..Boot::new(GUEST, words) });
         let context = format!("{}\n{}\n{}", report.command, report.console, report.host_log);
         assert_eq!(report.end, End::PowerOff, "{context}");
         for proof in default_proofs() {

@@ -6,6 +6,7 @@
 mod machine;
 mod qemu;
 
+use cpu::Engine;
 use ringside_expectations::Mutant;
 use std::path::PathBuf;
 
@@ -27,6 +28,8 @@ pub struct Boot {
     pub input: Vec<u8>,
     /// A rule of the processor to break.
     pub cpu_mutant: Option<&'static str>,
+    /// How our machine executes it; mutants of the processor exist in the interpreter only.
+    pub engine: Engine,
     /// Stop after so long, if nothing else ends the run.
     pub limit: Limit,
 }
@@ -104,6 +107,13 @@ impl Runner {
     }
 }
 
+/// The interpreter, and the compiled engine where this computer has one.
+pub fn engines() -> Vec<Engine> {
+    let mut engines = vec![Engine::Interp, Engine::best()];
+    engines.dedup();
+    engines
+}
+
 /// An image of `roms/`.
 pub fn rom(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../roms").join(name)
@@ -119,6 +129,7 @@ impl Boot {
             guest_words: guest_words.to_owned(),
             input: Vec::new(),
             cpu_mutant: None,
+            engine: Engine::best(),
             limit: Limit::Generous,
         }
     }
@@ -131,7 +142,10 @@ impl Boot {
                 self.host = rom("lguest-host-mutants.elf");
                 self.host_words = format!("mutant={name}");
             }
-            Mutant::Cpu(name) => self.cpu_mutant = Some(name),
+            Mutant::Cpu(name) => {
+                self.cpu_mutant = Some(name);
+                self.engine = Engine::Interp;
+            }
         }
         self
     }

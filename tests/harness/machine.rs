@@ -35,6 +35,7 @@ pub fn prepare(boot: &Boot) -> Machine {
 
 pub fn run(boot: &Boot) -> Report {
     let mut machine = prepare(boot);
+    machine.cpu.set_engine(boot.engine).expect("an engine this computer has");
     let limit = match boot.limit {
         Limit::Generous => 3_000_000_000,
         Limit::Short => 150_000_000,
@@ -49,7 +50,8 @@ pub fn run(boot: &Boot) -> Report {
     let (console, host_log) = (said(OutputPort::Com1), said(OutputPort::Com2));
     let mutant = boot.cpu_mutant.map_or(String::new(), |name| format!(" (processor: {name})"));
     let command = format!(
-        "ringside run --host {} {} --append {:?}{mutant}",
+        "ringside run --engine {} --host {} {} --append {:?}{mutant}",
+        format!("{:?}", boot.engine).to_lowercase(),
         boot.host.display(),
         boot.guest.display(),
         boot.guest_words

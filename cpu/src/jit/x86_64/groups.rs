@@ -5,7 +5,7 @@
 //! takes four instructions. If it finds 0 there (the range crossed a page, or a handler ran meanwhile, after which
 //! nothing is known) it makes its own check, out of line.
 
-use super::translate::{is_general, may_be_in_line};
+use super::property::{is_general, may_be_in_line};
 use crate::decode::Op;
 use crate::regs::gpr::{EBP, ESP};
 use crate::seg::SegReg;

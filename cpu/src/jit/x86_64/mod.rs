@@ -2,13 +2,32 @@
 //!
 //! `translate` and `stubs` are what the engine needs from any backend: code for a block, and the fixed pieces around
 //! it. Nothing outside this folder knows the host's instructions or registers.
+//!
+//! | file | what |
+//! |---|---|
+//! | `translate` | a block from its first instruction to its last; which instructions have code in line |
+//! | `integer` `shift` `stack` `flow` `simd` | that code, by family |
+//! | `operand` `groups` | memory operands, and the checks that neighbours share |
+//! | `checks` `edges` | what happens when a check fails; ways to other blocks |
+//! | `wrong_flags` | flags that are put right only where somebody could see them |
+//! | `property` | questions about an instruction |
+//! | `asm` `host` `stubs` | the assembler, what this host does, the fixed pieces |
 
 mod asm;
+mod checks;
+mod edges;
+mod flow;
 mod groups;
 mod host;
+mod integer;
+mod operand;
+mod property;
+mod shift;
 mod simd;
+mod stack;
 mod stubs;
 mod translate;
+mod wrong_flags;
 
 pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};

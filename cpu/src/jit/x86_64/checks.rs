@@ -1,0 +1,125 @@
+//! Checks that go elsewhere when they fail: JRCXZ to an island, the island to a slow path, and the slow path to the
+//! instruction's handler.
+//!
+//! JRCXZ reaches 127 bytes. Islands stand behind the block, or are skipped by a jump in the middle of a long one.
+
+use super::asm::{R8, R9, R10, Width, at};
+use super::property::*;
+use super::stubs::EIP;
+use super::translate::{CPU, Flow, REACH, SAVED, Slow, Translator, Wrong};
+use crate::jit::EmitFault;
+use iced_x86::{FlowControl, Instruction};
+
+impl Translator<'_> {
+    /// The check just emitted left zero in RCX if it failed.
+    pub(super) fn check(&mut self) {
+        let site = self.asm.jrcxz();
+        self.checks.push((site, Slow::Insn(self.n, self.wrong, self.float)));
+    }
+
+    /// Whether islands emitted here would be in reach of their checks.
+    pub(super) fn islands_reach(&self) -> bool {
+        self.checks.iter().enumerate().all(|(k, (site, _))| self.asm.pos() + 2 + 5 * k <= site + 1 + REACH)
+    }
+
+    /// Emit islands in the middle of the flow.
+    pub(super) fn islands_here(&mut self) {
+        if self.checks.is_empty() {
+            return;
+        }
+        self.asm.bytes(&[0xEB, 0]);
+        let over = self.asm.pos() - 1;
+        self.flush_islands();
+        self.failed |= !self.asm.bind8(over);
+    }
+
+    pub(super) fn flush_islands(&mut self) {
+        for (site, slow) in std::mem::take(&mut self.checks) {
+            self.failed |= !self.asm.bind8(site);
+            let jump = self.asm.jmp();
+            self.islands.push((jump, slow));
+        }
+    }
+
+    pub(super) fn slow_paths(&mut self) {
+        let mut known: Vec<(usize, usize)> = Vec::new();
+        while let Some((site, slow)) = self.islands.pop() {
+            match slow {
+                Slow::Alone(alone) => {
+                    self.asm.bind(site);
+                    self.check_alone(alone);
+                }
+                Slow::Budget => {
+                    self.asm.bind(site);
+                    self.leave_before();
+                }
+                Slow::Insn(..) | Slow::Saved(..) => {
+                    let (n, wrong, float) = match slow {
+                        Slow::Insn(n, wrong, float) => (n, Some(wrong), float),
+                        Slow::Saved(n, float) => (n + SAVED, None, float),
+                        Slow::Budget | Slow::Alone(_) => continue,
+                    };
+                    if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
+                        let distance = (place as i64 - site as i64 - 4) as i32;
+                        self.asm.buf[site..site + 4].copy_from_slice(&distance.to_le_bytes());
+                        continue;
+                    }
+                    known.push((n, self.asm.pos()));
+                    self.asm.bind(site);
+                    match wrong {
+                        Some(wrong) => self.emit_right(wrong),
+                        None => self.restore_flags(),
+                    }
+                    let n = n % SAVED;
+                    if float {
+                        self.emit_float_off();
+                    }
+                    let ends =
+                        n + 1 == self.s.ops.len() && self.s.insns[n].flow_control() != FlowControl::Next;
+                    self.emit_call(n, ends);
+                    if ends {
+                        self.asm.load(Width::D, R8, at(CPU, EIP));
+                        self.jump_to(self.s.dispatch);
+                    } else {
+                        let (after, float) = self.after[n];
+                        if float {
+                            self.emit_float_on();
+                        }
+                        let site = self.asm.jmp();
+                        let distance = (after as i64 - site as i64 - 4) as i32;
+                        self.asm.buf[site..site + 4].copy_from_slice(&distance.to_le_bytes());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Call the handler of instruction `n`; with `checked`, leave if the mode is not the same after it.
+    pub(super) fn emit_call(&mut self, n: usize, checked: bool) {
+        let left = (self.s.ops.len() - n) as u32;
+        self.asm.mov_imm64(R10, std::ptr::from_ref(&self.s.ops[n]) as u64);
+        self.asm.mov_imm(R9, left);
+        let late = if self.has(EmitFault::FaultAfter) { self.s.ops[n].len as u32 } else { 0 };
+        self.asm.mov_imm(R8, self.eips[n].wrapping_add(late));
+        self.asm.byte(0xE8);
+        self.asm.dword(0);
+        let checked = checked && !(self.has(EmitFault::ModeUnchecked) && changes_mode(&self.s.insns[n]));
+        let place = if checked { self.s.stubs.call_checked } else { self.s.stubs.call };
+        let site = self.asm.pos() - 4;
+        self.reach(site, place);
+    }
+
+    pub(super) fn call_handler(&mut self, insn: &Instruction) -> Flow {
+        self.put_right();
+        self.float_off();
+        self.then = Wrong::Nothing;
+        let ends = insn.flow_control() != FlowControl::Next;
+        self.emit_call(self.n, ends || changes_mode(insn));
+        if !ends {
+            return Flow::Next;
+        }
+        self.asm.load(Width::D, R8, at(CPU, EIP));
+        self.jump_to(self.s.dispatch);
+        Flow::End
+    }
+}

@@ -1,0 +1,273 @@
+//! Memory operands: effective address, segment limit, TLB, and checks that neighbours share.
+
+use super::asm::{Mem, R8, R9, R10, RCX, Reg, Width, at};
+use super::property::*;
+use super::translate::{Alone, CPU, ECX, ESP, GUEST, Slow, Translator, VIEW};
+use crate::Cpu;
+use crate::decode::{Ea, Op};
+use crate::jit::EmitFault;
+use crate::mmu::flat;
+use crate::seg::{SegReg, Segment};
+use std::mem::offset_of;
+
+impl Translator<'_> {
+    pub(super) fn ea_mem(&self, ea: &Ea) -> Option<Mem> {
+        let disp = ea.disp as i32;
+        match (ea.base < 8, ea.index < 8) {
+            (true, true) => Some(Mem {
+                base: GUEST[ea.base as usize],
+                index: Some((GUEST[ea.index as usize], ea.scale)),
+                disp,
+            }),
+            (true, false) => Some(at(GUEST[ea.base as usize], disp)),
+            _ => None,
+        }
+    }
+
+    /// R8 := offset of the operand.
+    pub(super) fn offset(&mut self, ea: &Ea) {
+        match self.ea_mem(ea) {
+            Some(Mem { base, index: None, disp: 0 }) => self.asm.mov_rr(Width::D, R8, base),
+            Some(mem) => self.asm.lea(Width::D, R8, mem),
+            None if ea.index < 8 => {
+                // No base: ModRM with SIB and base 5, mode 0.
+                let index = GUEST[ea.index as usize];
+                self.asm.byte(0x44 | (index >> 3) << 1);
+                self.asm.bytes(&[0x8D, 4, ea.scale << 6 | (index & 7) << 3 | 5]);
+                self.asm.dword(ea.disp);
+            }
+            None => self.asm.mov_imm(R8, ea.disp & ea.mask),
+        }
+        if ea.mask != u32::MAX && (ea.base < 8 || ea.index < 8) {
+            // movzx r8d, r8w
+            self.asm.rr(Width::D, &[0x0F, 0xB7], R8, R8);
+        }
+    }
+
+    /// `size` bytes at offset R8 of `seg` are about to be read or written: RCX + R8 is their host address, or the
+    /// instruction goes its slow way. `None` if the segment allows no such thing in line.
+    pub(super) fn access(&mut self, seg: SegReg, size: u32, write: bool) -> Option<()> {
+        self.access_as(seg, size, write, false)
+    }
+
+    /// As [`Self::access`]; with `aligned` the linear address must be a multiple of sixteen.
+    pub(super) fn access_as(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
+        self.find_host(seg, size, write, aligned)?;
+        self.check();
+        Some(())
+    }
+
+    /// RCX := what to add to the linear address of offset R8 of `seg` for `size` bytes, or 0. R8 becomes linear.
+    pub(super) fn find_host(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
+        let s = self.s.mode.segment(seg);
+        let (lo, hi) = s.bounds;
+        if lo != 0 || !(if write { s.writable && s.readable } else { s.readable }) {
+            return None;
+        }
+        let limited = !s.is_flat() && !self.has(EmitFault::LimitUnseen);
+        let size = if self.has(EmitFault::PageEndUnseen) && !aligned { 1 } else { size };
+        let last = size as i32 - 1 - self.has(EmitFault::LimitOffByOne) as i32;
+        if limited {
+            // R10 := 0 if the last byte is inside, else a count that shifts everything out.
+            self.asm.lea(Width::Q, R9, at(R8, last));
+            self.not(R9);
+            match i32::try_from(hi as i64 + 1) {
+                Ok(end) if !s.dynamic => self.asm.lea(Width::Q, R9, at(R9, end)),
+                _ => {
+                    if s.dynamic {
+                        self.asm.load(Width::D, R10, at(CPU, segment_field(seg, Segment::LAST)));
+                    } else {
+                        self.asm.mov_imm(R10, hi);
+                    }
+                    self.asm.lea(Width::Q, R9, Mem { base: R9, index: Some((R10, 0)), disp: 1 });
+                }
+            }
+            self.asm.shift_x(Width::Q, 3, R10, R9, VIEW);
+        }
+        if s.dynamic {
+            self.asm.load(Width::D, R9, at(CPU, segment_field(seg, offset_of!(Segment, base))));
+            self.asm.lea(Width::D, R8, Mem { base: R8, index: Some((R9, 0)), disp: 0 });
+        } else if s.base != 0 && !self.has(EmitFault::BaseForgotten) {
+            self.asm.lea(Width::D, R8, at(R8, s.base as i32));
+        }
+        if self.has(EmitFault::CheckWritesFlags) {
+            self.asm.rr(Width::D, &[0x85], R8, R8);
+        }
+        let write = write && !self.has(EmitFault::WriteLikeRead);
+        let table = if write { flat::WRITE } else { flat::READ };
+        let entry = Mem { base: VIEW, index: Some((R9, 3)), disp: table };
+        self.asm.shift_x(Width::D, 3, R9, R8, VIEW);
+        if aligned {
+            // A count that is 0 if the low four bits are.
+            self.asm.mov_imm(RCX, 15);
+            self.asm.pext(RCX, R8, RCX);
+            self.not(RCX);
+            self.asm.lea(Width::Q, RCX, at(RCX, 1));
+            if limited {
+                self.asm.shift_x(Width::Q, 3, RCX, RCX, VIEW);
+                self.asm.lea(Width::Q, R10, Mem { base: R10, index: Some((RCX, 0)), disp: 0 });
+            } else {
+                self.asm.shift_x(Width::Q, 3, R10, RCX, VIEW);
+            }
+        } else if size > 1 {
+            // A count that is 0 if first and last byte are in one page.
+            self.asm.lea(Width::D, RCX, at(R8, size as i32 - 1));
+            self.asm.shift_x(Width::D, 3, RCX, RCX, VIEW);
+            self.not(RCX);
+            if limited {
+                self.asm.lea(Width::Q, R10, Mem { base: R10, index: Some((RCX, 0)), disp: 0 });
+                self.asm.lea(Width::Q, R10, Mem { base: R10, index: Some((R9, 0)), disp: 1 });
+            } else {
+                self.asm.lea(Width::Q, R10, Mem { base: RCX, index: Some((R9, 0)), disp: 1 });
+            }
+        }
+        self.asm.load(Width::Q, RCX, entry);
+        if size > 1 || limited {
+            self.asm.shift_x(Width::Q, 1, RCX, RCX, R10);
+        }
+        Some(())
+    }
+
+    /// An access of a group. `offset` makes R8 its offset, or that of a byte so far away.
+    pub(super) fn grouped(
+        &mut self,
+        group: usize,
+        seg: SegReg,
+        size: u32,
+        write: bool,
+        disp: i32,
+        offset: impl Fn(&mut Self, i32),
+    ) -> Option<()> {
+        let g = self.groups[group];
+        let slot =
+            at(CPU, (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, hosts) + 8 * g.slot) as i32);
+        let first = !self.found[group];
+        if first {
+            offset(self, g.low.wrapping_sub(disp));
+            self.find_host(seg, g.len, g.write, false)?;
+            self.asm.store(Width::Q, slot, RCX);
+            self.found[group] = true;
+        }
+        offset(self, 0);
+        let base = self.s.mode.segment(seg).base;
+        if base != 0 && !self.has(EmitFault::BaseForgotten) {
+            self.asm.lea(Width::D, R8, at(R8, base as i32));
+        }
+        if !first {
+            self.asm.load(Width::Q, RCX, slot);
+        }
+        let site = self.asm.jrcxz();
+        let alone =
+            Alone { n: self.n, seg, size, write, wrong: self.wrong, float: self.float, back: self.asm.pos() };
+        self.checks.push((site, Slow::Alone(alone)));
+        Some(())
+    }
+
+    /// The check of an access whose group knows nothing. R8 is linear: the segment's base is taken off and put on again,
+    /// for limits are about offsets.
+    pub(super) fn check_alone(&mut self, a: Alone) {
+        let base = self.s.mode.segment(a.seg).base;
+        if base != 0 && !self.has(EmitFault::BaseForgotten) {
+            self.asm.lea(Width::D, R8, at(R8, (base as i32).wrapping_neg()));
+        }
+        // It was possible when the access was translated.
+        self.failed |= self.find_host(a.seg, a.size, a.write, false).is_none();
+        self.asm.bytes(&[0xE3, 5]);
+        let back = self.asm.jmp();
+        let distance = (a.back as i64 - back as i64 - 4) as i32;
+        self.asm.buf[back..back + 4].copy_from_slice(&distance.to_le_bytes());
+        let slow = self.asm.jmp();
+        self.islands.push((slow, Slow::Insn(a.n, a.wrong, a.float)));
+    }
+
+    /// Four bytes at ESP + `by` are about to be read or written; as [`Self::access`].
+    pub(super) fn on_stack(&mut self, by: i32, write: bool) -> Option<()> {
+        self.stack(by)?;
+        match self.planned[self.n].stack {
+            Some(group) => self.grouped(group, SegReg::Ss, 4, write, by, |t, far| {
+                t.asm.lea(Width::D, R8, at(ESP, by.wrapping_add(far)));
+            }),
+            None => self.access(SegReg::Ss, 4, write),
+        }
+    }
+
+    pub(super) fn not(&mut self, reg: Reg) {
+        self.asm.rr(Width::Q, &[0xF7], 2, reg);
+    }
+
+    /// The explicit memory operand, checked.
+    pub(super) fn memory(&mut self, op: &Op, size: u32, write: bool) -> Option<Mem> {
+        match self.planned[self.n].operand {
+            Some(group) if size <= 8 => {
+                let ea = op.ea;
+                self.grouped(group, ea.seg, size, write, ea.disp as i32, move |t, far| {
+                    t.offset(&Ea { disp: ea.disp.wrapping_add(far as u32), ..ea });
+                })?;
+            }
+            _ => {
+                self.offset(&op.ea);
+                self.access(op.ea.seg, size, write)?;
+            }
+        }
+        Some(HOST)
+    }
+
+    /// Sixteen bytes that must be aligned.
+    pub(super) fn memory16(&mut self, op: &Op, write: bool) -> Option<Mem> {
+        self.offset(&op.ea);
+        self.access_as(op.ea.seg, 16, write, true)?;
+        Some(HOST)
+    }
+
+    /// As [`Self::memory`], addressable beside AH, CH, DH and BH (without REX).
+    pub(super) fn memory_legacy(&mut self, op: &Op, write: bool) -> Option<Mem> {
+        self.memory(op, 1, write)?;
+        self.asm.lea(Width::Q, RCX, HOST);
+        Some(at(RCX, 0))
+    }
+
+    /// MOVNTI.
+    pub(super) fn store_general(&mut self, op: &Op) -> Option<()> {
+        let mem = self.memory(op, 4, true)?;
+        self.asm.store(Width::D, mem, GUEST[op.reg[1] as usize]);
+        Some(())
+    }
+
+    /// Host registers of guest registers `d` and `s`.
+    pub(super) fn pair(&mut self, w: Width, d: u8, s: u8) -> (Reg, Reg) {
+        if w != Width::B || d < 4 && s < 4 {
+            return (GUEST[d as usize], GUEST[s as usize]);
+        }
+        if self.has(EmitFault::HighByteIsLow) {
+            return (GUEST[d as usize & 3], GUEST[s as usize & 3]);
+        }
+        if uses_ecx(d) || uses_ecx(s) {
+            self.asm.mov_rr(Width::D, RCX, ECX);
+        }
+        (d, s)
+    }
+
+    /// After [`Self::pair`], if the first was changed.
+    pub(super) fn put_back(&mut self, w: Width, d: u8, s: u8, changed: bool) {
+        let through_ecx = w == Width::B && !(d < 4 && s < 4) && uses_ecx(d);
+        if through_ecx && changed && !self.has(EmitFault::HighByteIsLow) {
+            self.asm.mov_rr(Width::D, ECX, RCX);
+        }
+    }
+
+    pub(super) fn register_beside_memory(
+        &mut self,
+        w: Width,
+        r: u8,
+        op: &Op,
+        write: bool,
+    ) -> Option<(Reg, Mem)> {
+        if w == Width::B && r >= 4 {
+            if r == 5 {
+                return None;
+            }
+            return Some((r, self.memory_legacy(op, write)?));
+        }
+        Some((GUEST[r as usize], self.memory(op, w.bytes(), write)?))
+    }
+}

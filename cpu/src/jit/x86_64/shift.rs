@@ -1,0 +1,141 @@
+//! Shifts, rotates, bit tests and bit scans in line (SDM vol. 1, 5.1.5 and 5.1.6).
+
+use super::asm::{R8, RCX, Width, at};
+use super::property::*;
+use super::translate::{ECX, GUEST, Translator, Wrong};
+use crate::decode::Op;
+use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+
+impl Translator<'_> {
+    pub(super) fn shift(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        let w = width(insn)?;
+        let n = match insn.mnemonic() {
+            Mnemonic::Rol => 0,
+            Mnemonic::Ror => 1,
+            Mnemonic::Rcl => 2,
+            Mnemonic::Rcr => 3,
+            Mnemonic::Shr => 5,
+            Mnemonic::Sar => 7,
+            _ => 4,
+        };
+        let wide = w != Width::B;
+        let by_cl = insn.op1_kind() == OpKind::Register;
+        let count = op.imm & 31;
+        if by_cl {
+            if w != Width::D || matches!(n, 2 | 3) || !self.s.quirks.shifts {
+                return None;
+            }
+            if n >= 4 {
+                // Its own count: what was shifted cannot be told any more.
+                if self.wrong != Wrong::Nothing || insn.op0_kind() == OpKind::Register && op.reg[0] == 1 {
+                    return None;
+                }
+                self.then = Wrong::AfIfShifted;
+            }
+        } else {
+            let known = w == Width::D && self.s.quirks.shifts || n >= 4 && self.flags_are_dead();
+            if count == 0 || count > 1 && (matches!(n, 2 | 3) || count >= w.bits() || !known) {
+                return None;
+            }
+            let quirks = self.s.quirks;
+            let register = insn.op0_kind() == OpKind::Register && w == Width::D;
+            if n >= 5 && (n == 7 || count > 1) && register && quirks.logic && quirks.bit_tests {
+                self.then = Wrong::Shifted(GUEST[op.reg[0] as usize]);
+            } else if n >= 4 {
+                self.then = Wrong::Af;
+            }
+        }
+        let (opcode, imm) = match (by_cl, count) {
+            (true, _) => (0xD2, false),
+            (false, 1) => (0xD0, false),
+            _ => (0xC0, true),
+        };
+        let opcode = [opcode | wide as u8];
+        if insn.op0_kind() == OpKind::Memory {
+            let mem = self.memory(op, w.bytes(), true)?;
+            let mem = if by_cl {
+                self.asm.lea(Width::Q, R8, mem);
+                self.asm.mov_rr(Width::D, RCX, ECX);
+                at(R8, 0)
+            } else {
+                mem
+            };
+            self.asm.rm(w, &opcode, n, mem);
+        } else {
+            if by_cl {
+                self.asm.mov_rr(Width::D, RCX, ECX);
+            }
+            let (d, _) = self.pair(w, op.reg[0], 0);
+            self.asm.rr(w, &opcode, n, d);
+            if imm {
+                self.asm.byte(count as u8);
+            }
+            self.put_back(w, op.reg[0], 0, true);
+            return Some(());
+        }
+        if imm {
+            self.asm.byte(count as u8);
+        }
+        Some(())
+    }
+
+    pub(super) fn double_shift(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        let opcode = match insn.code() {
+            Code::Shld_rm32_r32_imm8 => 0xA4,
+            Code::Shld_rm32_r32_CL => 0xA5,
+            Code::Shrd_rm32_r32_imm8 => 0xAC,
+            Code::Shrd_rm32_r32_CL => 0xAD,
+            _ => return None,
+        };
+        if insn.op0_kind() == OpKind::Memory || !(self.s.quirks.double_shifts || self.flags_are_dead()) {
+            return None;
+        }
+        let (d, s) = (GUEST[op.reg[0] as usize], GUEST[op.reg[1] as usize]);
+        if opcode & 1 != 0 {
+            self.asm.mov_rr(Width::D, RCX, ECX);
+        } else if op.imm & 31 == 0 {
+            return None;
+        }
+        self.asm.rr(Width::D, &[0x0F, opcode], s, d);
+        if opcode & 1 == 0 {
+            self.asm.byte(op.imm as u8);
+        }
+        Some(())
+    }
+
+    /// BT and its kin on 32-bit registers.
+    pub(super) fn bit_test(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        if insn.op0_kind() != OpKind::Register || width(insn)? != Width::D || !self.s.quirks.bit_tests {
+            return None;
+        }
+        let n = match insn.mnemonic() {
+            Mnemonic::Bt => 4,
+            Mnemonic::Bts => 5,
+            Mnemonic::Btr => 6,
+            _ => 7,
+        };
+        let d = GUEST[op.reg[0] as usize];
+        if insn.op1_kind() == OpKind::Register {
+            self.asm.rr(Width::D, &[0x0F, 0x83 | n << 3], GUEST[op.reg[1] as usize], d);
+        } else {
+            self.asm.rr(Width::D, &[0x0F, 0xBA], n, d);
+            self.asm.byte(op.imm as u8);
+        }
+        Some(())
+    }
+
+    pub(super) fn bit_scan(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        if width(insn)? != Width::D || !self.s.quirks.bit_scans {
+            return None;
+        }
+        let opcode = [0x0F, if insn.mnemonic() == Mnemonic::Bsf { 0xBC } else { 0xBD }];
+        let d = GUEST[op.reg[0] as usize];
+        if insn.op1_kind() == OpKind::Memory {
+            let mem = self.memory(op, 4, false)?;
+            self.asm.rm(Width::D, &opcode, d, mem);
+        } else {
+            self.asm.rr(Width::D, &opcode, d, GUEST[op.reg[1] as usize]);
+        }
+        Some(())
+    }
+}

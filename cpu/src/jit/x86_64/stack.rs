@@ -1,0 +1,161 @@
+//! Stack instructions and the flags that go through it, in line (SDM vol. 1, 5.1.1, 5.1.11 and 6.2).
+
+use super::asm::{R8, R9, R10, RAX, RCX, Width, at};
+use super::property::*;
+use super::translate::{CPU, ESP, GUEST, Slow, Translator};
+use crate::Cpu;
+use crate::decode::Op;
+use crate::flags::{self};
+use crate::jit::EmitFault;
+use crate::seg::SegReg;
+use iced_x86::{Code, Instruction, OpKind};
+use std::mem::offset_of;
+
+impl Translator<'_> {
+    /// R8 := ESP + `by`, if the stack has 32 bits.
+    pub(super) fn stack(&mut self, by: i32) -> Option<()> {
+        if !self.s.mode.ss().big {
+            return None;
+        }
+        if self.planned[self.n].stack.is_none() {
+            self.asm.lea(Width::D, R8, at(ESP, by));
+        }
+        Some(())
+    }
+
+    pub(super) fn push(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        match insn.code() {
+            Code::Push_r32 | Code::Push_rm32 if insn.op0_kind() == OpKind::Register => {
+                self.on_stack(-4, true)?;
+                if self.has(EmitFault::PushEspAfter) && op.reg[0] == 4 {
+                    self.asm.lea(Width::D, R9, at(ESP, -4));
+                    self.asm.store(Width::D, HOST, R9);
+                } else {
+                    self.asm.store(Width::D, HOST, GUEST[op.reg[0] as usize]);
+                }
+            }
+            Code::Pushd_imm32 | Code::Pushd_imm8 => {
+                self.on_stack(-4, true)?;
+                self.asm.store_imm(Width::D, HOST, op.imm);
+            }
+            Code::Push_rm32 => {
+                let mem = self.memory(op, 4, false)?;
+                self.asm.load(Width::D, R10, mem);
+                let spare = offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, spare);
+                self.asm.store(Width::D, at(CPU, spare as i32), R10);
+                self.on_stack(-4, true)?;
+                self.asm.load(Width::D, R9, at(CPU, spare as i32));
+                self.asm.store(Width::D, HOST, R9);
+            }
+            _ => return None,
+        }
+        self.asm.lea(Width::D, ESP, at(ESP, -4));
+        Some(())
+    }
+
+    pub(super) fn pop(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        if !matches!(insn.code(), Code::Pop_r32) {
+            return None;
+        }
+        self.on_stack(0, false)?;
+        self.asm.lea(Width::D, ESP, at(ESP, 4));
+        self.asm.load(Width::D, GUEST[op.reg[0] as usize], HOST);
+        Some(())
+    }
+
+    pub(super) fn leave_frame(&mut self, insn: &Instruction) -> Option<()> {
+        if insn.code() != Code::Leaved || !self.s.mode.ss().big {
+            return None;
+        }
+        match self.planned[self.n].stack {
+            Some(group) => self.grouped(group, SegReg::Ss, 4, false, 0, |t, far| {
+                t.asm.lea(Width::D, R8, at(GUEST[5], far));
+            })?,
+            None => {
+                self.asm.mov_rr(Width::D, R8, GUEST[5]);
+                self.access(SegReg::Ss, 4, false)?;
+            }
+        }
+        let popped = if self.has(EmitFault::LeaveKeepsFrame) { 0 } else { 4 };
+        self.asm.lea(Width::D, ESP, at(GUEST[5], popped));
+        self.asm.load(Width::D, GUEST[5], HOST);
+        Some(())
+    }
+
+    /// PUSHFD. RF and VM are pushed as zero.
+    pub(super) fn push_flags(&mut self) -> Option<()> {
+        if self.s.mode.v86() {
+            return None;
+        }
+        self.on_stack(-4, true)?;
+        self.asm.lea(Width::Q, R8, HOST);
+        self.save_flags();
+        // R10 has SF to CF in bits 15 to 8 and OF in bit 0.
+        self.asm.rr(Width::D, &[0x0F, 0xB6], RCX, R10); // movzx ecx, r10b
+        self.asm.bytes(&[0xC1, 0xE1, 11]); // shl ecx, 11
+        self.asm.row_rm(1, RCX, at(CPU, SYSTEM_FLAGS)); // or ecx, [system]
+        self.asm.row_ri(Width::D, 4, RCX, !(flags::RF | flags::VM));
+        self.asm.rr(Width::D, &[0x0F, 0xB7], R9, R10); // movzx r9d, r10w
+        self.asm.rr(Width::D, &[0xC1], 5, R9); // shr r9d, 8
+        self.asm.byte(8);
+        self.asm.rr(Width::D, &[0x0B], RCX, R9); // or ecx, r9d
+        self.asm.store(Width::D, at(R8, 0), RCX);
+        self.restore_flags();
+        self.asm.lea(Width::D, ESP, at(ESP, -4));
+        Some(())
+    }
+
+    /// POPFD at CPL 0, while of the system flags only IF changes and nothing waits for it.
+    pub(super) fn pop_flags(&mut self) -> Option<()> {
+        if self.s.mode.v86() || self.s.mode.cpl() != 0 {
+            return None;
+        }
+        self.on_stack(0, false)?;
+        self.asm.load(Width::D, R8, HOST);
+        self.save_flags();
+        let mut slow = Vec::new();
+        self.asm.load(Width::D, RCX, at(CPU, SYSTEM_FLAGS));
+        self.asm.rr(Width::D, &[0x33], RCX, R8); // xor ecx, r8d
+        let others = flags::TF | flags::DF | flags::IOPL | flags::NT | flags::AC | flags::ID;
+        self.asm.test_ri(Width::D, RCX, others);
+        slow.push(self.asm.jcc(5));
+        self.asm.load(Width::D, R9, at(CPU, SYSTEM_FLAGS));
+        self.asm.row_ri(Width::D, 4, RCX, flags::IF);
+        self.asm.rr(Width::D, &[0x33], R9, RCX); // xor r9d, ecx: the new system flags
+        // An interrupt that waits for IF.
+        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, at(CPU, offset_of!(Cpu, lines.intr) as i32));
+        self.asm.bytes(&[0xC1, 0xE1, 9]); // shl ecx, 9
+        self.asm.rr(Width::D, &[0x85], R9, RCX); // test ecx, r9d
+        slow.push(self.asm.jcc(5));
+        self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), R9);
+        self.asm.mov_rr(Width::Q, R9, RAX);
+        self.asm.mov_rr(Width::D, RAX, R8);
+        self.asm.mov_rr(Width::D, RCX, R8);
+        self.asm.bytes(&[
+            0xC1, 0xE8, 11, // shr eax, 11
+            0x24, 1, // and al, 1
+            0x88, 0xCC, // mov ah, cl
+            0x04, 0x7F, // add al, 0x7f
+            0x9E, // sahf
+        ]);
+        self.asm.mov_rr(Width::Q, RAX, R9);
+        self.asm.lea(Width::D, ESP, at(ESP, 4));
+        let (n, float) = (self.n, self.float);
+        self.islands.extend(slow.into_iter().map(|site| (site, Slow::Saved(n, float))));
+        Some(())
+    }
+
+    /// CLI at CPL 0.
+    pub(super) fn clear_if(&mut self) -> Option<()> {
+        if self.s.mode.v86() || self.s.mode.cpl() != 0 {
+            return None;
+        }
+        // Without flags: take the bit out, and put zero in.
+        self.asm.load(Width::D, RCX, at(CPU, SYSTEM_FLAGS));
+        self.asm.mov_imm(R8, !flags::IF);
+        self.asm.pext(RCX, RCX, R8);
+        self.asm.pdep(RCX, RCX, R8);
+        self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), RCX);
+        Some(())
+    }
+}
