@@ -15,7 +15,11 @@ fn every_place_finds_the_same() {
         assert_eq!(case["agrees"], true, "{case}");
         assert!(case["insns"].as_u64() > Some(1000), "{case}");
         let places = case["places"].as_object().expect("an object");
-        assert!(places.values().all(|place| place["median_seconds"].as_f64() > Some(0.0)), "{case}");
+        for (name, place) in places {
+            // The native build may be done with so little before anybody hears that it began.
+            let least = if name == "native" { Some(0.0) } else { Some(f64::MIN_POSITIVE) };
+            assert!(place["median_seconds"].as_f64() >= least, "{name}: {case}");
+        }
     }
     // The checksums of these rounds, for all times. Taken in QEMU, too.
     let checksum = |name| cases.iter().find(|case| case["name"] == name).map(|case| &case["checksum"]);
