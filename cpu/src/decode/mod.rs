@@ -2,6 +2,8 @@
 //! instruction into an [`Op`], and a straight run of ops in one page is a [`Block`]. Both engines work on blocks.
 
 mod block;
+#[cfg(test)]
+mod boundary;
 mod fetch;
 mod op;
 mod translate;

@@ -65,11 +65,16 @@ pub(super) fn instructions(bytes: &[u8], big: bool, count: usize) -> Vec<Instruc
 
 /// Whether the instruction at the start of `bytes`, invalid within its fifteen bytes, goes on after them: then it is
 /// #GP(0) instead of #UD. iced-x86 does not tell, but an instruction so long has a prefix that says nothing about its
-/// length, and without that prefix it is just one that misses a byte.
+/// length, and without that prefix it is just one that misses a byte. Each size
+/// prefix counts once, and of the repetitions the last, which may choose the instruction.
 fn is_too_long(bytes: &[u8], big: bool) -> bool {
     let mut rest = bytes[..MAX_LEN.min(bytes.len())].to_vec();
-    let sizes = |b: u8| matches!(b, 0x66 | 0x67);
-    let Some(spare) = (0..rest.len()).find(|&n| !sizes(rest[n]) || rest[n + 1..].contains(&rest[n])) else {
+    let says_nothing = |n: usize| match rest[n] {
+        0x66 | 0x67 => rest[n + 1..].contains(&rest[n]),
+        0xF2 | 0xF3 => rest[n + 1..].iter().any(|b| matches!(b, 0xF2 | 0xF3)),
+        _ => true,
+    };
+    let Some(spare) = (0..rest.len()).find(|&n| says_nothing(n)) else {
         return false;
     };
     rest.remove(spare);

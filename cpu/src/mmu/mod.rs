@@ -6,6 +6,8 @@ pub(crate) mod flat;
 #[cfg(test)]
 mod model;
 mod peek;
+#[cfg(test)]
+mod sequences;
 mod tlb;
 mod walk;
 mod wide;

@@ -15,51 +15,52 @@ const DIRECTORY: u64 = 0x11000;
 /// Page tables of the regions.
 const TABLES: u64 = 0x12000;
 /// Regions: directory entries in use.
-const REGIONS: u64 = 4;
+pub(super) const REGIONS: u64 = 4;
 /// Pages in use in each region.
-const PAGES: u64 = 8;
+pub(super) const PAGES: u64 = 8;
 /// Frames that page-table entries name: plain RAM without tables.
-const FRAMES: u64 = 0x20000;
+pub(super) const FRAMES: u64 = 0x20000;
 
 const P: u64 = 1;
-const RW: u64 = 2;
-const US: u64 = 4;
+pub(super) const RW: u64 = 2;
+pub(super) const US: u64 = 4;
 const A: u64 = 0x20;
-const D: u64 = 0x40;
-const PS: u64 = 0x80;
-const NX: u64 = 1 << 63;
+pub(super) const D: u64 = 0x40;
+pub(super) const PS: u64 = 0x80;
+pub(super) const G: u64 = 0x100;
+pub(super) const NX: u64 = 1 << 63;
 
 /// What decides a translation besides the tables.
 #[derive(Clone, Copy, Debug)]
-struct Mode {
-    pae: bool,
-    nxe: bool,
-    pse: bool,
-    wp: bool,
+pub(super) struct Mode {
+    pub pae: bool,
+    pub nxe: bool,
+    pub pse: bool,
+    pub wp: bool,
 }
 
 /// One access to try.
 #[derive(Clone, Copy, Debug)]
-struct Try {
-    linear: u32,
-    access: Access,
-    user: bool,
+pub(super) struct Try {
+    pub linear: u32,
+    pub access: Access,
+    pub user: bool,
 }
 
 /// The model's tables: entry `(region)` of the directory, `(region, page)` of the page tables.
 #[derive(Clone, Debug)]
-struct Tables {
-    directory: Vec<u64>,
-    pages: Vec<u64>,
+pub(super) struct Tables {
+    pub directory: Vec<u64>,
+    pub pages: Vec<u64>,
 }
 
 impl Mode {
-    fn region_shift(self) -> u32 {
+    pub fn region_shift(self) -> u32 {
         if self.pae { 21 } else { 22 }
     }
 
     /// PS in a directory entry means something.
-    fn large_pages(self) -> bool {
+    pub fn large_pages(self) -> bool {
         self.pae || self.pse
     }
 
@@ -75,7 +76,7 @@ impl Mode {
     }
 
     /// The address of a byte, or the error code of #PF; sets A and D in `tables` when it succeeds.
-    fn translate(self, tables: &mut Tables, t: Try) -> Result<u64, u16> {
+    pub fn translate(self, tables: &mut Tables, t: Try) -> Result<u64, u16> {
         let region = (t.linear >> self.region_shift()) as usize;
         let page = (t.linear >> 12) as usize % PAGES as usize;
         let offset = (t.linear & 0xFFF) as u64;
@@ -118,7 +119,7 @@ impl Mode {
     }
 
     /// A processor with these tables in memory.
-    fn cpu(self, tables: &Tables) -> Cpu {
+    pub fn cpu(self, tables: &Tables) -> Cpu {
         let mut cpu = flat(&[]);
         let set = |on: bool, bit: u32| if on { bit } else { 0 };
         self.put_entry(&mut cpu, ROOT, DIRECTORY | P);
@@ -137,15 +138,15 @@ impl Mode {
         cpu
     }
 
-    fn directory_at(self, region: u64) -> u64 {
+    pub fn directory_at(self, region: u64) -> u64 {
         if self.pae { DIRECTORY + 8 * region } else { ROOT + 4 * region }
     }
 
-    fn page_at(self, n: u64) -> u64 {
+    pub fn page_at(self, n: u64) -> u64 {
         TABLES + 0x1000 * (n / PAGES) + n % PAGES * if self.pae { 8 } else { 4 }
     }
 
-    fn put_entry(self, cpu: &mut Cpu, at: u64, value: u64) {
+    pub fn put_entry(self, cpu: &mut Cpu, at: u64, value: u64) {
         if self.pae { cpu.phys_write(at, value) } else { cpu.phys_write(at, value as u32) }
     }
 
@@ -153,7 +154,7 @@ impl Mode {
         if self.pae { cpu.phys_read(at) } else { cpu.phys_read::<u32>(at) as u64 }
     }
 
-    fn tables_of(self, cpu: &mut Cpu) -> (Vec<u64>, Vec<u64>) {
+    pub fn tables_of(self, cpu: &mut Cpu) -> (Vec<u64>, Vec<u64>) {
         let directory = (0..REGIONS).map(|n| self.entry(cpu, self.directory_at(n))).collect();
         let pages = (0..REGIONS * PAGES).map(|n| self.entry(cpu, self.page_at(n))).collect();
         (directory, pages)
@@ -162,7 +163,7 @@ impl Mode {
 
 /// An entry from random bits: mostly present, seldom with a reserved bit, naming `address`.
 fn entry(mode: Mode, random: u64, address: u64, large: bool) -> u64 {
-    let flags = random & (RW | US | A | D) | if random >> 16 & 7 != 0 { P } else { 0 };
+    let flags = random & (RW | US | A | D | G) | if random >> 16 & 7 != 0 { P } else { 0 };
     // Bit 13 is an address bit unless the entry maps a large page.
     let reserved = match random >> 20 & 15 {
         0 if large && mode.large_pages() => 1 << 13,
@@ -174,22 +175,23 @@ fn entry(mode: Mode, random: u64, address: u64, large: bool) -> u64 {
     flags | large | reserved | nx | address
 }
 
-fn tables(mode: Mode, random: &[u64]) -> Tables {
-    let large = |r: u64| r >> 32 & 3 == 0;
-    let directory = (0..REGIONS).map(|n| {
-        let r = random[n as usize];
-        // Without CR4.PSE a set PS bit means nothing, so the entry names a table all the same.
-        let address = if large(r) && mode.large_pages() { 0 } else { TABLES + 0x1000 * n };
-        entry(mode, r, address, large(r))
-    });
-    let pages = (0..REGIONS * PAGES).map(|n| {
-        let r = random[(REGIONS + n) as usize];
-        entry(mode, r, FRAMES + (r >> 40 & 15) * 0x1000, false)
-    });
-    Tables { directory: directory.collect(), pages: pages.collect() }
+/// The directory entry of `region`. Without CR4.PSE a set PS bit means nothing, so it names a table all the same.
+pub(super) fn directory_entry(mode: Mode, region: u64, random: u64) -> u64 {
+    let large = random >> 32 & 3 == 0;
+    entry(mode, random, if large && mode.large_pages() { 0 } else { TABLES + 0x1000 * region }, large)
 }
 
-fn attempt(cpu: &mut Cpu, t: Try, value: u8) -> Result<u64, Fault> {
+pub(super) fn page_entry(mode: Mode, random: u64) -> u64 {
+    entry(mode, random, FRAMES + (random >> 40 & 15) * 0x1000, false)
+}
+
+pub(super) fn tables(mode: Mode, random: &[u64]) -> Tables {
+    let (directory, pages) = random.split_at(REGIONS as usize);
+    let directory = (0..).zip(directory).map(|(region, &r)| directory_entry(mode, region, r));
+    Tables { directory: directory.collect(), pages: pages.iter().map(|&r| page_entry(mode, r)).collect() }
+}
+
+pub(super) fn attempt(cpu: &mut Cpu, t: Try, value: u8) -> Result<u64, Fault> {
     cpu.set_cpl(if t.user { 3 } else { 0 });
     match t.access {
         Access::Read => cpu.load_linear::<u8>(t.linear).map(u64::from),

@@ -130,6 +130,8 @@ pub struct Tlb {
     entries: Vec<Option<Box<[TlbEntry; L1]>>>,
     /// Page numbers that may have a valid entry, each once, in the order they were first made.
     live: Vec<u32>,
+    /// Elements of `entries` with a valid entry of a large page. Derived.
+    large: Lines,
     fast: [Box<[FastEntry; FAST]>; 3],
     /// Lines in use, per view: what a flush has to clear.
     used: [Lines; 2],
@@ -138,15 +140,21 @@ pub struct Tlb {
     pub(crate) flat: Option<super::flat::FlatViews>,
 }
 
-/// A set of lines of a fast view. Bounded, however often lines are filled.
+/// A set of lines of a fast view, or of elements of `entries`. Bounded, however often lines are filled.
 #[derive(Clone)]
 struct Lines([u64; FAST / 64]);
+
+const _: () = assert!(L1 == FAST);
 
 impl Lines {
     const NONE: Lines = Lines([0; FAST / 64]);
 
     fn insert(&mut self, line: usize) {
         self.0[line / 64] |= 1 << (line % 64);
+    }
+
+    fn contains(&self, line: usize) -> bool {
+        self.0[line / 64] & 1 << (line % 64) != 0
     }
 
     fn for_each(&self, mut f: impl FnMut(usize)) {
@@ -165,6 +173,7 @@ impl Default for Tlb {
         Tlb {
             entries: vec![None; L1],
             live: Vec::new(),
+            large: Lines::NONE,
             fast: std::array::from_fn(|_| Box::new([EMPTY; FAST])),
             used: [Lines::NONE; 2],
             #[cfg(jit)]
@@ -193,18 +202,21 @@ impl Tlb {
             self.live.push(linear >> 12);
         }
         *slot = entry.with(TlbEntry::LISTED, true);
+        if entry.is_large() {
+            self.large.insert((linear >> 22) as usize);
+        }
     }
 
-    /// INVLPG: forget the page of `linear`, or the whole large page if it is part of one.
+    /// INVLPG: forget the page of `linear`, and all of a large page around it, whichever of its parts are cached
+    /// (SDM vol. 3, 4.10.4.1).
     pub fn invalidate_page(&mut self, linear: u32, large_page_size: u32) {
-        let entry = self.lookup(linear);
-        if !entry.is_valid() {
-            return;
-        }
-        if entry.is_large() {
+        if self.large.contains((linear >> 22) as usize) {
             let mask = !(large_page_size - 1);
-            self.retain(|page, e| !e.is_large() || (page << 12) & mask != linear & mask);
-        } else if let Some(table) = &mut self.entries[(linear >> 22) as usize] {
+            let around = |page: u32, e: TlbEntry| e.is_large() && (page << 12) & mask == linear & mask;
+            self.retain(|page, e| page != linear >> 12 && !around(page, e));
+        } else if self.lookup(linear).is_valid()
+            && let Some(table) = &mut self.entries[(linear >> 22) as usize]
+        {
             // It stays listed: the list is tidied by the next flush.
             table[(linear >> 12) as usize % L1] = TlbEntry(TlbEntry::LISTED);
             self.drop_fast_page(linear);
@@ -222,22 +234,26 @@ impl Tlb {
 
     fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) {
         let entries = &mut self.entries;
+        let mut large = Lines::NONE;
         self.live.retain(|&page| {
             let Some(table) = &mut entries[page as usize / L1] else { return false };
             let slot = &mut table[page as usize % L1];
             let kept = slot.is_valid() && keep(page, *slot);
             if !kept {
                 *slot = TlbEntry::default();
+            } else if slot.is_large() {
+                large.insert(page as usize / L1);
             }
             kept
         });
+        self.large = large;
         self.drop_fast();
     }
 
     /// Take over the entries of `other` (restoring a snapshot). What caches them stays where it is, empty.
     pub fn replace(&mut self, other: Tlb) {
         self.drop_fast();
-        (self.entries, self.live) = (other.entries, other.live);
+        (self.entries, self.live, self.large) = (other.entries, other.live, other.large);
     }
 
     /// The fast line for `linear` in `view`.
@@ -327,5 +343,27 @@ impl<'de> Deserialize<'de> for Tlb {
             tlb.insert(page << 12, entry);
         }
         Ok(tlb)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whichever page of a large one INVLPG names, cached or not, all of it goes, and nothing else.
+    #[test]
+    fn a_large_page_is_dropped_whole() {
+        const SIZE: u32 = 2 << 20;
+        for named in [SIZE, SIZE + 0x1000, 2 * SIZE - 1] {
+            let mut tlb = Tlb::default();
+            let pages =
+                [(SIZE, true), (2 * SIZE - 0x1000, true), (0, true), (2 * SIZE, true), (0x1000, false)];
+            for (linear, large) in pages {
+                tlb.insert(linear, TlbEntry::new(0x5000).large(large));
+            }
+            tlb.invalidate_page(named, SIZE);
+            let left: Vec<u32> = tlb.entries().iter().map(|&(page, _)| page << 12).collect();
+            assert_eq!(left, [0, 0x1000, 2 * SIZE], "{named:#x}");
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod cache;
 mod descriptor;
+#[cfg(test)]
+mod model;
 
 pub use cache::{SegReg, Segment};
 pub use descriptor::{Descriptor, SystemType, is_null, selector_index_bits};
