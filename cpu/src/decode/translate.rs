@@ -65,16 +65,19 @@ pub(super) fn instructions(bytes: &[u8], big: bool, count: usize) -> Vec<Instruc
 
 /// Whether the instruction at the start of `bytes`, invalid within its fifteen bytes, goes on after them: then it is
 /// #GP(0) instead of #UD. iced-x86 does not tell, but an instruction so long has a prefix that says nothing about its
-/// length, and without that prefix it is just one that misses a byte. Each size
-/// prefix counts once, and of the repetitions the last, which may choose the instruction.
+/// length, and without that prefix it is just one that misses a byte. Each size prefix counts
+/// once, and of the repetitions the last, which may choose the instruction.
 fn is_too_long(bytes: &[u8], big: bool) -> bool {
     let mut rest = bytes[..MAX_LEN.min(bytes.len())].to_vec();
-    let says_nothing = |n: usize| match rest[n] {
-        0x66 | 0x67 => rest[n + 1..].contains(&rest[n]),
-        0xF2 | 0xF3 => rest[n + 1..].iter().any(|b| matches!(b, 0xF2 | 0xF3)),
+    let prefix =
+        |b: &&u8| matches!(b, 0x26 | 0x2E | 0x36 | 0x3E | 0x64 | 0x65 | 0x66 | 0x67 | 0xF0 | 0xF2 | 0xF3);
+    let prefixes = &rest[..rest.iter().take_while(prefix).count()];
+    let says_nothing = |n: &usize| match prefixes[*n] {
+        size @ (0x66 | 0x67) => prefixes[n + 1..].contains(&size),
+        0xF2 | 0xF3 => prefixes[n + 1..].iter().any(|b| matches!(b, 0xF2 | 0xF3)),
         _ => true,
     };
-    let Some(spare) = (0..rest.len()).find(|&n| says_nothing(n)) else {
+    let Some(spare) = (0..prefixes.len()).find(says_nothing) else {
         return false;
     };
     rest.remove(spare);
