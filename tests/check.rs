@@ -13,6 +13,7 @@ use machine::{Config, Machine, MachineExit, Until};
 /// More than any run here takes, if it ends at all.
 const LIMIT: u64 = 20_000_000_000;
 /// A broken engine must be found out within so many instructions.
+#[cfg(target_arch = "x86_64")]
 const PATIENCE: u64 = 40_000_000;
 
 const LOCKSTEP: Mode = Mode::Lockstep;
@@ -65,6 +66,7 @@ const SHORT: &str = "scale=1 sieve=1 crc32=2 sha256=1 quicksort=1 matmul=1 strin
      crc32@limited=1 strings@limited=1 calls@limited=1 lz@based=1 records@based=2000 gcd@based=2 hash@based=1";
 
 /// As many different instructions as possible in little time.
+#[cfg(target_arch = "x86_64")]
 const MIXED: &str = "crc32=1 records=1000 bits=1 bignum=1 gcd=1 strings=1 hash=1 queens=1 crc32@limited=1 gcd@based=1 \
      self-modify=100 patch-text=100 segment-access=300 x87=1 sse2=1 lz=1 sha256=1 int80=100 page-fault=100 lists=1";
 

@@ -27,6 +27,7 @@ pub struct Block {
     /// Backing-store offset of the page where it goes on, if it does.
     tail: Option<u32>,
     /// How often it was looked for by the compiled engine, up to 255.
+    #[cfg(jit)]
     warmth: u8,
 }
 
@@ -150,7 +151,15 @@ impl BlockCache {
             self.clear(mem);
         }
         let id = self.slab.len() as u32;
-        self.slab.push(Block { ops, bytes, offset, big, tail, warmth: 0 });
+        self.slab.push(Block {
+            ops,
+            bytes,
+            offset,
+            big,
+            tail,
+            #[cfg(jit)]
+            warmth: 0,
+        });
         self.index.insert(key(offset, big), id);
         let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
         page.blocks.push(id);
@@ -215,6 +224,23 @@ impl BlockCache {
         hit
     }
 
+    /// Forget all blocks.
+    pub(crate) fn clear(&mut self, mem: &mut PhysMem) {
+        self.generation = self.generation.wrapping_add(1);
+        self.dropped.clear();
+        for page in self.pages.keys() {
+            mem.set_has_code(page * PAGE_SIZE as u32, false);
+        }
+        self.slab.clear();
+        self.index.clear();
+        self.pages.clear();
+        self.quick.fill((NO_KEY, 0));
+    }
+}
+
+/// For the compiled engine.
+#[cfg(jit)]
+impl BlockCache {
     /// Which generation of blocks this is.
     pub(crate) fn generation(&self) -> u32 {
         self.generation
@@ -235,19 +261,6 @@ impl BlockCache {
         let block = &mut self.slab[id as usize];
         block.warmth = block.warmth.saturating_add(1);
         block.warmth
-    }
-
-    /// Forget all blocks.
-    pub(crate) fn clear(&mut self, mem: &mut PhysMem) {
-        self.generation = self.generation.wrapping_add(1);
-        self.dropped.clear();
-        for page in self.pages.keys() {
-            mem.set_has_code(page * PAGE_SIZE as u32, false);
-        }
-        self.slab.clear();
-        self.index.clear();
-        self.pages.clear();
-        self.quick.fill((NO_KEY, 0));
     }
 }
 

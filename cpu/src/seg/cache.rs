@@ -105,25 +105,6 @@ impl Segment {
         self.attr & 1 << 22 != 0
     }
 
-    /// Where the last offset that an access may touch is kept, for compiled code.
-    #[cfg(jit)]
-    pub(crate) const LAST: usize = std::mem::offset_of!(Segment, hi);
-
-    /// First and last offset that an access may touch.
-    pub(crate) const fn bounds(&self) -> (u32, u32) {
-        (self.lo, self.hi)
-    }
-
-    /// Some access may read.
-    pub(crate) const fn readable(&self) -> bool {
-        self.rights & READ != 0
-    }
-
-    /// Some access may write.
-    pub(crate) const fn writable(&self) -> bool {
-        self.rights & WRITE != 0
-    }
-
     /// Whether `size` bytes at `offset` may be read.
     #[inline(always)]
     pub const fn allows_read(&self, offset: u32, size: u32) -> bool {
@@ -143,6 +124,28 @@ impl Segment {
     pub const fn in_limit(&self, offset: u32, size: u32) -> bool {
         offset >= self.lo && offset as u64 + (size - 1) as u64 <= self.hi as u64
             || self.lo == 0 && self.hi == u32::MAX
+    }
+}
+
+/// For the compiled engine.
+#[cfg(jit)]
+impl Segment {
+    /// Where the last offset that an access may touch is kept, for compiled code.
+    pub(crate) const LAST: usize = std::mem::offset_of!(Segment, hi);
+
+    /// First and last offset that an access may touch.
+    pub(crate) const fn bounds(&self) -> (u32, u32) {
+        (self.lo, self.hi)
+    }
+
+    /// Some access may read.
+    pub(crate) const fn readable(&self) -> bool {
+        self.rights & READ != 0
+    }
+
+    /// Some access may write.
+    pub(crate) const fn writable(&self) -> bool {
+        self.rights & WRITE != 0
     }
 }
 

@@ -5,6 +5,7 @@ use cpu::Cpu;
 use cpu::Mapping;
 
 /// Encodings told as reasons of leaving compiled code.
+#[cfg(target_arch = "x86_64")]
 const REASONS: usize = 10;
 
 /// Counts, one `key=value` a line; nothing if the engine is not in use.
