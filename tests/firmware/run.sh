@@ -79,7 +79,7 @@ test_linux() { linux linux; }
 test_linux16() { linux linux16; }
 
 test_memtest() {
-    boot memtest /boot/memtest86+ia32.bin --mem 8 --script "$here/memtest.script" --max-insns 20000000000
+    boot memtest /boot/memtest86+ia32.bin --mem 8 --script "$here/memtest.script" --max-insns 250000000000
     cat "$work/memtest.screen"
     pass "memtest86+ completes a pass" grep -q 'Pass:  1  ' "$work/memtest.screen"
     pass "without errors" grep -q 'Errors: 0 *$' "$work/memtest.screen"

@@ -11,7 +11,8 @@ fn each_ending_has_its_status_and_one_line_of_reason() {
         ("debug exit", &[0xB0, 0x2A, 0xE6, 0xF4], &[], 85, "wrote 0x2a to port 0xF4"),
         ("triple fault", &[0x0F, 0x0B], &[], 4, "triple fault"),
         ("cli; hlt", &[0xFA, 0xF4], &[], 8, "nothing can ever happen again"),
-        ("sti; hlt", &[0xFB, 0xF4], &[], 8, "nothing can ever happen again"),
+        // mov al, 0FFh; out 21h, al; out 0A1h, al: the timer that firmware leaves running is not heard.
+        ("masked; sti; hlt", &[0xB0, 0xFF, 0xE6, 0x21, 0xE6, 0xA1, 0xFB, 0xF4], &[], 8, "ever happen again"),
         ("instructions", LOOP, &["--max-insns", "1234567"], 10, "1234567 instructions"),
         ("no instruction", LOOP, &["--max-insns", "0"], 10, "0 instructions"),
         ("seconds", LOOP, &["--timeout", "0.2"], 10, "0.2 seconds"),

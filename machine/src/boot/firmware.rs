@@ -1,9 +1,9 @@
 //! What firmware leaves behind, for the boot protocols that start a kernel without any: chipset registers, the BIOS data
-//! area, ACPI tables.
+//! area, interrupt services, ACPI tables.
 //!
 //! It programs the parts through their ports, as firmware does, so nothing here is a way in that a guest has not.
 
-use super::acpi;
+use super::{acpi, interrupt_services};
 use crate::devices::{ide, io_apic, piix3, piix4_pm};
 use crate::machine::Machine;
 use crate::memory_map::{LOW_END, write_rom};
@@ -53,11 +53,12 @@ pub fn set_up(machine: &mut Machine) {
             );
             chipset.port_write(cx, 0xCFC + u16::from(offset & 3), width, value);
         }
-        for (port, width, value) in PORTS {
+        for (port, width, value) in PORTS.into_iter().chain(interrupt_services::PORTS) {
             chipset.port_write(cx, port, width, value);
         }
         chipset.mmio_write(cx, io_apic::BASE, Width::Dword, 0);
         chipset.mmio_write(cx, io_apic::BASE + 0x10, Width::Dword, u32::from(IO_APIC_ID) << 24);
+        interrupt_services::install(cx);
         write_tables(cx, ram_size);
     });
 }

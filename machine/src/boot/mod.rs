@@ -6,6 +6,7 @@
 pub mod acpi;
 pub mod elf;
 pub mod firmware;
+mod interrupt_services;
 pub mod linux;
 pub mod multiboot;
 mod placement;
