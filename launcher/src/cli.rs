@@ -28,7 +28,7 @@ const EXAMPLES: &str = "\
 Without a command, `run` is meant: `ringside` alone boots the built-in Guest under the built-in lguest Host.
 
 Examples:
-  ringside                                   the built-in Guest: ring 0, ring 1 and ring 3, and back
+  ringside                                   the built-in Guest: Linux 6.1 in ring 1, at a shell
   ringside --trace - --console /dev/null     every crossing between the rings, a line each
   ringside vmlinux --initrd rootfs.cpio      a Linux Guest
   ringside boot kernel.elf --mem 128         a multiboot kernel on the bare machine

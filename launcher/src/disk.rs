@@ -6,6 +6,7 @@
 
 use crate::error::Error;
 use crate::options::comma_list;
+use machine::devices::ide::MAX_DISKS;
 use machine::media::{BaseImage, Medium, SECTOR};
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -28,17 +29,33 @@ pub struct Disk {
     shared: Arc<Mutex<Shared>>,
 }
 
+/// The disks that `option` names, once for each.
+///
+/// # Errors
+/// As [`Disk::open`], and when they are more than a machine has places for.
+pub fn open_all(option: &str, names: &[String]) -> Result<Vec<Disk>, Error> {
+    if names.len() > MAX_DISKS {
+        return Err(Error::Usage(format!("{option}: {} disks; at most {MAX_DISKS}", names.len())));
+    }
+    names.iter().map(|text| Disk::open(option, text)).collect()
+}
+
 impl Disk {
+    /// Whether the file stays as it is.
+    pub fn is_read_only(&self) -> bool {
+        !self.saved
+    }
+
     /// The image that `FILE` or `FILE,ro` names.
     ///
     /// # Errors
     /// It cannot be opened, or is no disk image, or somebody else uses it.
-    pub fn open(text: &str) -> Result<Disk, Error> {
+    fn open(option: &str, text: &str) -> Result<Disk, Error> {
         let items = comma_list(text);
         let (path, saved) = match items.as_slice() {
             [file] => (file, true),
             [file, mode] if mode == "ro" => (file, false),
-            _ => return Err(Error::Usage(format!("--disk: `{text}`: expected FILE or FILE,ro"))),
+            _ => return Err(Error::Usage(format!("{option}: `{text}`: expected FILE or FILE,ro"))),
         };
         let path = PathBuf::from(path);
         let bad = |what: &str| Err(Error::BadFile { path: path.clone(), what: what.into() });

@@ -9,7 +9,7 @@
 //! The page is for the Guest to read; the Host never believes it again after writing it.
 
 use crate::abi::PAGE;
-use crate::console::Console;
+use crate::console;
 use crate::death::{Category, Outcome, require};
 use crate::guest::Platform;
 use crate::ram::GuestRam;
@@ -30,7 +30,8 @@ const STRING: u32 = 4096;
 pub struct Bus {
     /// Guest-physical address of the descriptor page, which is the size of RAM.
     page: u32,
-    console: Console,
+    input: VirtQueue,
+    output: VirtQueue,
 }
 
 impl Bus {
@@ -40,7 +41,7 @@ impl Bus {
     /// BAD_WRITE if there is no room: the Host made it too small.
     pub fn new(ram: &GuestRam, ram_size: u32) -> Outcome<Bus> {
         let pfn = ram_size / PAGE;
-        let (input, output) = (VirtQueue::new(pfn + 1), VirtQueue::new(pfn + 1 + PAGES));
+        let (input, output) = (VirtQueue::on_bus(pfn + 1), VirtQueue::on_bus(pfn + 1 + PAGES));
         let mut descriptor = [0u8; 22];
         descriptor[..4].copy_from_slice(&[CONSOLE, 2, 0, 0]);
         for (n, (queue, irq)) in [(input, INPUT_IRQ), (output, OUTPUT_IRQ)].into_iter().enumerate() {
@@ -50,7 +51,7 @@ impl Bus {
             descriptor[at + 4..at + 8].copy_from_slice(&(queue.address() / PAGE).to_le_bytes());
         }
         ram.write_bytes(ram_size, &descriptor)?;
-        Ok(Bus { page: ram_size, console: Console { input, output } })
+        Ok(Bus { page: ram_size, input, output })
     }
 
     /// The virtual interrupt of console input.
@@ -63,16 +64,16 @@ impl Bus {
     /// # Errors
     /// NOTIFY_RANGE; BAD_READ, BAD_WRITE only if the Host's own layout is wrong.
     pub fn notify(&mut self, ram: &GuestRam, addr: u32, platform: &mut dyn Platform) -> Outcome<u32> {
-        if addr == self.console.output.address() {
-            return Ok((self.console.transmit(ram, platform)? as u32) << OUTPUT_IRQ);
+        if addr == self.output.address() {
+            return Ok((console::transmit(&mut self.output, ram, platform)? as u32) << OUTPUT_IRQ);
         }
-        if addr == self.console.input.address() {
-            return Ok((self.console.receive(ram, platform)? as u32) << INPUT_IRQ);
+        if addr == self.input.address() {
+            return Ok((console::receive(&mut self.input, ram, platform)? as u32) << INPUT_IRQ);
         }
         if addr == self.page {
             if ram.read::<u8>(self.page + STATUS)? == 0 {
-                self.console.input.reset(ram)?;
-                self.console.output.reset(ram)?;
+                self.input.reset(ram)?;
+                self.output.reset(ram)?;
             }
             return Ok(0);
         }
@@ -94,6 +95,6 @@ impl Bus {
 
     /// Hand over what was typed since the last time. True if the driver wants an interrupt.
     pub fn poll_input(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
-        self.console.receive(ram, platform)
+        console::receive(&mut self.input, ram, platform)
     }
 }

@@ -12,57 +12,47 @@ const CHUNK: usize = 256;
 /// days, and every other Guest waiting (10.3).
 const LIMIT: u32 = 64 << 10;
 
-/// A console.
-pub struct Console {
-    /// Queue 0.
-    pub input: VirtQueue,
-    /// Queue 1.
-    pub output: VirtQueue,
+/// Say what the driver put into the output `queue`. True if it wants an interrupt.
+pub fn transmit(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
+    let mut interrupt = false;
+    while let Some(chain) = queue.pop(ram)? {
+        let mut left = LIMIT;
+        for buffer in chain.buffers() {
+            let len = buffer.len.min(left);
+            let mut done = 0;
+            while done < len && !buffer.writable {
+                let mut bytes = [0; CHUNK];
+                let n = (len - done).min(CHUNK as u32);
+                let chunk = &mut bytes[..n as usize];
+                ram.read_bytes(buffer.addr + done, chunk)?;
+                platform.console_write(chunk);
+                done += n;
+            }
+            left -= done;
+        }
+        interrupt |= queue.push(ram, &chain, 0)?;
+    }
+    Ok(interrupt)
 }
 
-impl Console {
-    /// The driver kicked the output queue. True if it wants an interrupt.
-    pub fn transmit(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
-        let mut interrupt = false;
-        while let Some(chain) = self.output.pop(ram)? {
-            let mut left = LIMIT;
-            for buffer in chain.buffers() {
-                let len = buffer.len.min(left);
-                let mut done = 0;
-                while done < len && !buffer.writable {
-                    let mut bytes = [0; CHUNK];
-                    let n = (len - done).min(CHUNK as u32);
-                    let chunk = &mut bytes[..n as usize];
-                    ram.read_bytes(buffer.addr + done, chunk)?;
-                    platform.console_write(chunk);
-                    done += n;
-                }
-                left -= done;
+/// Put typed bytes into the buffers the driver offered. True if it wants an interrupt.
+pub fn receive(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
+    let mut interrupt = false;
+    while platform.console_ready() {
+        let Some(chain) = queue.pop(ram)? else { break };
+        let mut written = 0;
+        for buffer in chain.buffers() {
+            let mut at = 0;
+            while at < buffer.len && buffer.writable {
+                let Some(byte) = platform.console_read() else { break };
+                ram.write(buffer.addr + at, byte)?;
+                at += 1;
             }
-            interrupt |= self.output.push(ram, &chain, 0)?;
+            written += at;
         }
-        Ok(interrupt)
-    }
-
-    /// Put typed bytes into the buffers the driver offered. True if it wants an interrupt.
-    pub fn receive(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
-        let mut interrupt = false;
-        while platform.console_ready() {
-            let Some(chain) = self.input.pop(ram)? else { break };
-            let mut written = 0;
-            for buffer in chain.buffers() {
-                let mut at = 0;
-                while at < buffer.len && buffer.writable {
-                    let Some(byte) = platform.console_read() else { break };
-                    ram.write(buffer.addr + at, byte)?;
-                    at += 1;
-                }
-                written += at;
-            }
-            if !broken("console-input-dropped") {
-                interrupt |= self.input.push(ram, &chain, written)?;
-            }
+        if !broken("console-input-dropped") {
+            interrupt |= queue.push(ram, &chain, written)?;
         }
-        Ok(interrupt)
     }
+    Ok(interrupt)
 }

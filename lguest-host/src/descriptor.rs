@@ -26,6 +26,11 @@ pub const fn for_ring1(entry: Entry) -> Entry {
     [entry[0], entry[1] | RING1]
 }
 
+/// There is a segment.
+pub const fn is_present(entry: Entry) -> bool {
+    entry[1] & PRESENT != 0
+}
+
 /// GDT entries that are the Host's: the Guest's are kept but never become live.
 pub const fn is_host_entry(n: u32) -> bool {
     matches!(n, 10 | 11 | 16 | 31)

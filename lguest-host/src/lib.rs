@@ -24,6 +24,7 @@
 extern crate std;
 
 pub mod abi;
+pub mod block;
 pub mod bus;
 pub mod console;
 pub mod death;
@@ -31,6 +32,8 @@ pub mod descriptor;
 pub mod guest;
 pub mod image;
 pub mod mutant;
+pub mod pci;
 pub mod ram;
 pub mod shadow;
+pub mod virtio_pci;
 pub mod virtqueue;

@@ -1,14 +1,14 @@
-//! Legacy virtqueues of the lguest bus (8.1, 8.6): rings the Host chose the place of, in memory the Guest can scribble
-//! on. Indexes are the Host's own; every number read is checked, every chain is bounded by the queue's size.
+//! Virtqueues (8.6): rings in memory the Guest can scribble on, whoever chose their place. Indexes are the Host's own; every
+//! number read is checked, every chain is bounded by the queue's size.
 
 use crate::abi::PAGE;
 use crate::death::Outcome;
 use crate::mutant::unchecked;
 use crate::ram::GuestRam;
 
-/// Entries of a queue.
+/// Entries of a queue at most, and of each on the lguest bus.
 pub const SIZE: u32 = 64;
-/// Pages of its rings: descriptors and available ring, then used ring.
+/// Pages of the rings on the lguest bus: descriptors and available ring, then used ring.
 pub const PAGES: u32 = 2;
 
 const DESCRIPTOR: u32 = 16;
@@ -16,10 +16,13 @@ const NEXT: u16 = 1;
 const WRITE: u16 = 2;
 const NO_INTERRUPT: u16 = 1;
 
-/// A queue at a fixed place.
+/// A queue: guest-physical addresses of its rings, and how far the Host has got.
 #[derive(Clone, Copy, Debug)]
 pub struct VirtQueue {
-    base: u32,
+    descriptors: u32,
+    available: u32,
+    used_ring: u32,
+    size: u32,
     seen: u16,
     used: u16,
     /// The driver broke a rule: nothing happens any more until it resets the device.
@@ -49,47 +52,94 @@ impl Chain {
     pub fn buffers(&self) -> &[Buffer] {
         &self.buffers[..self.len]
     }
+
+    fn side(&self, writable: bool) -> impl Iterator<Item = &Buffer> {
+        self.buffers().iter().filter(move |b| b.writable == writable)
+    }
+
+    /// Bytes of all buffers the device may write, or of all it may read.
+    pub fn len_of(&self, writable: bool) -> u32 {
+        self.side(writable).fold(0, |sum: u32, b| sum.saturating_add(b.len))
+    }
+
+    /// Addresses and lengths of the pieces that `len` bytes from `at` on are in.
+    fn pieces(&self, writable: bool, mut at: u32, mut len: u32) -> impl Iterator<Item = (u32, u32)> {
+        self.side(writable).filter_map(move |b| {
+            let skipped = at.min(b.len);
+            at -= skipped;
+            let n = len.min(b.len - skipped);
+            len -= n;
+            (n != 0).then_some((b.addr + skipped, n))
+        })
+    }
+
+    /// Copy what the driver gave, from byte `at` on, however it is split.
+    pub fn read(&self, ram: &GuestRam, at: u32, bytes: &mut [u8]) -> Outcome<()> {
+        let mut rest = bytes;
+        for (addr, n) in self.pieces(false, at, rest.len() as u32) {
+            let Some((piece, more)) = core::mem::take(&mut rest).split_at_mut_checked(n as usize) else {
+                break;
+            };
+            ram.read_bytes(addr, piece)?;
+            rest = more;
+        }
+        Ok(())
+    }
+
+    /// Copy to where the driver wants it, from byte `at` on, however it is split.
+    pub fn write(&self, ram: &GuestRam, at: u32, bytes: &[u8]) -> Outcome<()> {
+        let mut rest = bytes;
+        for (addr, n) in self.pieces(true, at, bytes.len() as u32) {
+            let Some((piece, more)) = rest.split_at_checked(n as usize) else { break };
+            ram.write_bytes(addr, piece)?;
+            rest = more;
+        }
+        Ok(())
+    }
 }
 
 impl VirtQueue {
-    /// The queue whose rings start at guest-physical page `pfn`.
-    pub const fn new(pfn: u32) -> VirtQueue {
-        VirtQueue { base: pfn * PAGE, seen: 0, used: 0, stopped: false }
+    /// The queue of `size` entries, at most [`SIZE`], with its rings at these places.
+    pub const fn new(descriptors: u32, available: u32, used_ring: u32, size: u32) -> VirtQueue {
+        VirtQueue { descriptors, available, used_ring, size, seen: 0, used: 0, stopped: false }
     }
 
-    /// The driver reset the device: rings and indexes start over.
+    /// The queue of the lguest bus whose rings start at guest-physical page `pfn`.
+    pub const fn on_bus(pfn: u32) -> VirtQueue {
+        let base = pfn * PAGE;
+        VirtQueue::new(base, base + SIZE * DESCRIPTOR, base + PAGE, SIZE)
+    }
+
+    /// The driver reset its device on the lguest bus: rings and indexes start over.
     pub fn reset(&mut self, ram: &GuestRam) -> Outcome<()> {
         for page in 0..PAGES {
-            ram.write(self.base + page * PAGE, [0u8; PAGE as usize])?;
+            ram.write(self.descriptors + page * PAGE, [0u8; PAGE as usize])?;
         }
         *self = VirtQueue { seen: 0, used: 0, stopped: false, ..*self };
         Ok(())
     }
 
-    /// Address of the rings, which is what the driver notifies.
+    /// Address of the rings, which is what a driver on the lguest bus notifies.
     pub const fn address(&self) -> u32 {
-        self.base
+        self.descriptors
     }
 
-    const fn available(&self) -> u32 {
-        self.base + SIZE * DESCRIPTOR
-    }
-
-    const fn used_ring(&self) -> u32 {
-        self.base + PAGE
+    /// A descriptor number is inside the table.
+    const fn is_entry(&self, n: u16) -> bool {
+        (n as u32) < self.size
     }
 
     /// The next chain the driver made available. A driver that breaks a rule of 8.6 stops the queue.
     pub fn pop(&mut self, ram: &GuestRam) -> Outcome<Option<Chain>> {
-        let index: u16 = ram.read(self.available() + 2)?;
+        let index: u16 = ram.read(self.available.wrapping_add(2))?;
         let waiting = index.wrapping_sub(self.seen) as u32;
         if waiting == 0 || self.stopped {
             return Ok(None);
         }
-        let slot = self.seen as u32 % SIZE;
-        let head: u16 = ram.read(self.available() + 4 + 2 * slot)?;
-        let honest =
-            (waiting <= SIZE || unchecked("QUEUE_INDEX")) && (head_ok(head) || unchecked("QUEUE_HEAD"));
+        let slot = self.seen as u32 % self.size;
+        let head: u16 = ram.read(self.available.wrapping_add(4 + 2 * slot))?;
+        let honest = (waiting <= self.size || unchecked("QUEUE_INDEX"))
+            && (self.is_entry(head) || unchecked("QUEUE_HEAD"));
         let chain = if honest { self.gather(ram, head)? } else { None };
         match chain {
             Some(_) => self.seen = self.seen.wrapping_add(1),
@@ -103,15 +153,15 @@ impl VirtQueue {
         let mut chain = Chain { head, buffers: [Buffer::default(); SIZE as usize], len: 0 };
         let mut next = Some(head);
         while let Some(n) = next {
-            if chain.len == SIZE as usize {
+            if chain.len == self.size as usize {
                 return Ok(unchecked("QUEUE_LOOP").then_some(chain));
             }
-            if chain.len > 0 && !head_ok(n) && !unchecked("QUEUE_NEXT") {
+            if chain.len > 0 && !self.is_entry(n) && !unchecked("QUEUE_NEXT") {
                 return Ok(None);
             }
-            let at = self.base + n as u32 * DESCRIPTOR;
-            let (addr, len): (u64, u32) = (ram.read(at)?, ram.read(at + 8)?);
-            let (flags, link): (u16, u16) = (ram.read(at + 12)?, ram.read(at + 14)?);
+            let at = self.descriptors.wrapping_add(n as u32 * DESCRIPTOR);
+            let (addr, len): (u64, u32) = (ram.read(at)?, ram.read(at.wrapping_add(8))?);
+            let (flags, link): (u16, u16) = (ram.read(at.wrapping_add(12))?, ram.read(at.wrapping_add(14))?);
             let inside = addr <= u32::MAX as u64 && ram.contains(addr as u32, len);
             if !inside && !unchecked("QUEUE_RANGE") {
                 return Ok(None);
@@ -125,18 +175,13 @@ impl VirtQueue {
 
     /// Give a chain back with `len` bytes written. True if the driver wants an interrupt.
     pub fn push(&mut self, ram: &GuestRam, chain: &Chain, len: u32) -> Outcome<bool> {
-        let slot = self.used as u32 % SIZE;
-        ram.write(self.used_ring() + 4 + 8 * slot, [chain.head as u32, len])?;
+        let slot = self.used as u32 % self.size;
+        ram.write(self.used_ring.wrapping_add(4 + 8 * slot), [chain.head as u32, len])?;
         self.used = self.used.wrapping_add(1);
-        ram.write(self.used_ring() + 2, self.used)?;
-        let flags: u16 = ram.read(self.available())?;
+        ram.write(self.used_ring.wrapping_add(2), self.used)?;
+        let flags: u16 = ram.read(self.available)?;
         Ok(flags & NO_INTERRUPT == 0)
     }
-}
-
-/// A descriptor number is inside the table.
-const fn head_ok(n: u16) -> bool {
-    (n as u32) < SIZE
 }
 
 #[cfg(test)]
@@ -149,11 +194,11 @@ mod tests {
         let mut bytes = vec![0u8; 4 * PAGE as usize];
         // SAFETY: `bytes` outlives `ram` and is not used meanwhile.
         let ram = unsafe { GuestRam::new(bytes.as_mut_ptr(), 4 * PAGE) };
-        let mut queue = VirtQueue::new(0);
+        let mut queue = VirtQueue::on_bus(0);
         ram.write(0, addr).unwrap();
         ram.write(8, len).unwrap();
         ram.write(12, [flags, next]).unwrap();
-        ram.write(queue.available() + 2, 1u16).unwrap();
+        ram.write(queue.available + 2, 1u16).unwrap();
         check(queue.pop(&ram).unwrap());
     }
 

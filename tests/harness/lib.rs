@@ -24,6 +24,8 @@ pub struct Boot {
     pub guest: PathBuf,
     /// The Guest's command line.
     pub guest_words: String,
+    /// The Guest's initial RAM disk, if it has one.
+    pub initrd: Option<PathBuf>,
     /// What is typed at the Guest's console.
     pub input: Vec<u8>,
     /// A rule of the processor to break.
@@ -127,11 +129,18 @@ impl Boot {
             host_words: String::new(),
             guest: rom(guest),
             guest_words: guest_words.to_owned(),
+            initrd: None,
             input: Vec::new(),
             cpu_mutant: None,
             engine: Engine::best(),
             limit: Limit::Generous,
         }
+    }
+
+    /// The built-in Guest, as `ringside` boots it with these words added.
+    pub fn linux(words: &str) -> Self {
+        let initrd = Some(rom("linux-6.1/initrd.gz"));
+        Self { initrd, ..Self::new("linux-6.1/vmlinux", &format!("console=hvc0 quiet loglevel=3 {words}")) }
     }
 
     /// The same with one rule broken.

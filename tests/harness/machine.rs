@@ -24,7 +24,9 @@ pub fn prepare(boot: &Boot) -> Machine {
         cpu::Mutant::from_name(name).unwrap_or_else(|| panic!("the processor has no mutant {name}"))
     });
     let string = format!("guest -- {}", boot.guest_words);
-    let modules = [Module { data: &guest, string: string.trim_end().as_bytes() }];
+    let initrd = boot.initrd.as_deref().map(read);
+    let mut modules = vec![Module { data: &guest, string: string.trim_end().as_bytes() }];
+    modules.extend(initrd.as_deref().map(|data| Module { data, string: b"initrd" }));
     let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
     image.load(&mut machine).expect("the Host is a multiboot kernel");
     if !boot.input.is_empty() {

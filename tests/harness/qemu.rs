@@ -31,7 +31,9 @@ pub fn run(boot: &Boot) -> Report {
     if !boot.host_words.is_empty() {
         command.args(["-append", &boot.host_words]);
     }
-    command.arg("-initrd").arg(format!("{} {}", boot.guest.display(), boot.guest_words).trim_end());
+    let initrd = boot.initrd.as_ref().map_or(String::new(), |path| format!(",{}", path.display()));
+    let guest = format!("{} {}", boot.guest.display(), boot.guest_words);
+    command.arg("-initrd").arg(format!("{}{initrd}", guest.trim_end()));
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", log.display())]);
     command.args(["-display", "none", "-no-reboot", "-m", "128"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);

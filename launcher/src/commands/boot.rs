@@ -1,13 +1,12 @@
 //! `ringside boot`: an image on the bare machine, without lguest.
 
-use crate::disk::Disk;
+use crate::disk;
 use crate::error::Error;
 use crate::files;
 use crate::image::{BootModule, Bytes, Image};
 use crate::options::{MachineOptions, comma_list};
 use crate::session::Plan;
 use machine::boot::{linux, multiboot};
-use machine::devices::ide::MAX_DISKS;
 use std::path::{Path, PathBuf};
 
 /// What the ROM of the display adapter is called when it lies beside the BIOS.
@@ -78,10 +77,7 @@ impl BootArgs {
         let files = std::iter::once(path.clone())
             .chain(self.bios.is_some().then(|| self.vga_bios_path()).flatten())
             .chain(self.initrds().into_iter().map(|i| split(&i).0.into()));
-        if self.disk.len() > MAX_DISKS {
-            return Err(Error::Usage(format!("--disk: {} disks; at most {MAX_DISKS}", self.disk.len())));
-        }
-        let disks = self.disk.iter().map(|text| Disk::open(text)).collect::<Result<_, _>>()?;
+        let disks = disk::open_all("--disk", &self.disk)?;
         Ok(Plan { name: path.display().to_string(), ram, image, files: files.collect(), disks })
     }
 

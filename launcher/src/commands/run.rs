@@ -1,5 +1,6 @@
 //! `ringside run`: Guests under the lguest Host.
 
+use crate::disk;
 use crate::error::Error;
 use crate::files;
 use crate::image::{BootModule, Bytes, Image};
@@ -12,7 +13,10 @@ use std::path::{Path, PathBuf};
 /// The Host and the Guest that are part of this program.
 mod embedded {
     pub const HOST: &[u8] = include_bytes!("../../../roms/lguest-host.elf");
-    pub const GUEST: &[u8] = include_bytes!("../../../roms/first-guest.elf");
+    pub const GUEST: &[u8] = include_bytes!("../../../roms/linux-6.1/vmlinux");
+    pub const INITRD: &[u8] = include_bytes!("../../../roms/linux-6.1/initrd.gz");
+    /// Begins the Guest's command line: the console, and nothing of the kernel's on it but what is critical.
+    pub const COMMAND_LINE: &str = "console=hvc0 quiet loglevel=3";
 }
 
 /// RAM beside the Guests', in MiB: the Host itself, its page tables and shadow page tables. The files it is given
@@ -23,12 +27,12 @@ const HOST_SHARE: u64 = 32;
 #[derive(clap::Args, Debug)]
 #[command(after_help = HELP)]
 pub struct RunArgs {
-    /// Guest kernels, each a 32-bit ELF (vmlinux) or a Linux bzImage; default: the built-in Guest
+    /// Guest kernels, each a 32-bit ELF (vmlinux) or a Linux bzImage; default: the built-in Linux 6.1
     guest: Vec<PathBuf>,
     /// Initial RAM disk of the Guest; with several Guests a list, one for each
     #[arg(long, value_name = "FILE[,FILE...]")]
     initrd: Option<String>,
-    /// Command line of every Guest
+    /// Command line of every Guest; the built-in one's begins with `console=hvc0 quiet loglevel=3`
     #[arg(
         long,
         value_name = "STR",
@@ -46,11 +50,11 @@ pub struct RunArgs {
     /// Another Host image instead of the built-in one
     #[arg(long, value_name = "FILE")]
     host: Option<PathBuf>,
+    /// A disk of the first Guest: a file of whole sectors, written back; with `,ro` the Guest must not write it. Up to four
+    #[arg(long, value_name = "FILE[,ro]")]
+    block: Vec<String>,
     #[command(flatten)]
     options: MachineOptions,
-    /// Later: block devices
-    #[arg(long, value_name = "FILE[,ro]", help_heading = "Not in this version yet")]
-    block: Vec<PathBuf>,
     /// Later: network
     #[arg(long, value_name = "KIND", help_heading = "Not in this version yet")]
     net: Option<String>,
@@ -97,9 +101,11 @@ Traces (--trace)
   numbers but the first two are hexadecimal.
 
 Examples:
-  ringside                                           the built-in Guest
-  ringside --append interactive                      talk to it
+  ringside                                           the built-in Guest: Linux 6.1, at a shell
+  ringside --append run=/load                        it runs one program and powers off
+  ringside roms/first-guest.elf                      a small Guest that proves what each ring may and may not
   ringside vmlinux --initrd rootfs.cpio --mem 128    a Linux Guest
+  ringside --block disk.img                          with a disk: /dev/vda in the Guest
   ringside --trace trace.txt --stats --hash          what happened, how often, and what is left
   ringside --script session.txt --max-insns 1000000000
   ringside a.elf b.elf --mem 16                      two Guests";
@@ -113,18 +119,24 @@ impl RunArgs {
     /// Read everything, and say what machine is to be built.
     pub fn plan(&self) -> Result<Plan, Error> {
         self.options.refuse_later()?;
-        refuse(&[("--block", !self.block.is_empty()), ("--net", self.net.is_some()), ("--rng", self.rng)])?;
+        refuse(&[("--net", self.net.is_some()), ("--rng", self.rng)])?;
         let (name, kernel) = self.host_image()?;
         let modules = self.modules()?;
         let guests = self.guests.max(self.guest.len() as u64);
         let files: u64 = modules.iter().map(|m| (m.data.len() as u64).div_ceil(1 << 20)).sum();
         let ram = (guests * self.mem + HOST_SHARE + files) << 20;
-        let command_line = format!("guest-mem={}", self.mem);
+        let disks = disk::open_all("--block", &self.block)?;
+        let read_only = disks.iter().zip(1..).filter(|(disk, _)| disk.is_read_only());
+        let read_only: Vec<String> = read_only.map(|(_, n): (_, u32)| n.to_string()).collect();
+        let mut command_line = format!("guest-mem={}", self.mem);
+        if !read_only.is_empty() {
+            command_line += &format!(" read-only={}", read_only.join(","));
+        }
         let initrds = self.initrd.as_deref().map(comma_list).unwrap_or_default();
         let files =
             self.guest.iter().chain(&self.host).cloned().chain(initrds.into_iter().map(PathBuf::from));
         let image = Image::Multiboot { kernel, command_line, modules };
-        Ok(Plan { name, ram, image, files: files.collect(), disks: Vec::new() })
+        Ok(Plan { name, ram, image, files: files.collect(), disks })
     }
 
     fn host_image(&self) -> Result<(String, Bytes), Error> {
@@ -138,8 +150,11 @@ impl RunArgs {
     fn modules(&self) -> Result<Vec<BootModule>, Error> {
         let mut guests =
             self.guest.iter().map(|path| self.guest_image(path)).collect::<Result<Vec<_>, _>>()?;
-        if guests.is_empty() {
+        let built_in = guests.is_empty();
+        let mut command_line = self.append.clone();
+        if built_in {
             guests.push(embedded::GUEST.into());
+            command_line = format!("{} {}", embedded::COMMAND_LINE, self.append).trim_end().to_owned();
         }
         if self.guests > 1 {
             let [only] = guests.as_slice() else {
@@ -149,10 +164,13 @@ impl RunArgs {
             };
             guests = vec![only.clone(); self.guests as usize];
         }
-        let initrds = self.initrds(guests.len())?;
+        let mut initrds = self.initrds(guests.len())?;
+        if built_in && initrds.is_empty() {
+            initrds = vec![embedded::INITRD.into(); guests.len()];
+        }
         let modules = guests.into_iter().enumerate().flat_map(|(n, data)| {
             let initrd = initrds.get(n).cloned().map(|data| BootModule { data, string: "initrd".into() });
-            std::iter::once(BootModule::guest(data, &self.append)).chain(initrd)
+            std::iter::once(BootModule::guest(data, &command_line)).chain(initrd)
         });
         Ok(modules.collect())
     }

@@ -99,11 +99,10 @@ fn options() {
 fn what_later_versions_have_says_so() {
     let folder = Folder::new();
     let kernel = folder.kernel(LOOP);
-    let cases: [&[&str]; 7] = [
+    let cases: [&[&str]; 6] = [
         &["--gdb"],
         &["boot", &kernel, "--gdb", "localhost:1234"],
         &["boot", &kernel, "--record", "x"],
-        &["--block", "x"],
         &["--net", "user"],
         &["--rng"],
         &["replay", "x", "--stats"],

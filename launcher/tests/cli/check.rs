@@ -1,12 +1,20 @@
 //! `--engine check`: the engines agree on what the program is for, and the run is that of one machine.
 
-use crate::rig::ringside;
+use crate::rig::{ringside, rom};
 
 #[test]
-fn both_modes_run_the_built_in_guest_to_its_end() {
-    let alone = ringside(["--hash"]);
+fn both_modes_run_a_guest_to_its_end() {
+    let alone = ringside([rom("first-guest.elf").as_str(), "--hash"]);
     for engine in ["check=lockstep", "check", "check=random"] {
-        let outcome = ringside(["--engine", engine, "--stats", "--hash", "--timeout", "600"]);
+        let outcome = ringside([
+            rom("first-guest.elf").as_str(),
+            "--engine",
+            engine,
+            "--stats",
+            "--hash",
+            "--timeout",
+            "600",
+        ]);
         assert_eq!(
             (outcome.status, outcome.stdout.as_str()),
             (0, alone.stdout.as_str()),

@@ -1,11 +1,11 @@
-//! The built-in Guest under the built-in Host, by the real program.
+//! The first Guest under the built-in Host, by the real program.
 
 use crate::rig::{Folder, ringside, ringside_with, rom};
 use std::fs;
 
 #[test]
-fn one_word_boots_the_guest_and_powers_off() {
-    let outcome = ringside::<&str>([]);
+fn one_word_boots_a_guest_and_powers_off() {
+    let outcome = ringside([&rom("first-guest.elf")]);
     assert_eq!(outcome.status, 0, "{outcome:?}");
     assert_eq!(outcome.stderr, "ringside: the machine powered off\n");
     for line in ["You are in ring 1", "ok    2 INIT", "program A: hello from ring 3", "proofs, 0 failed"] {
@@ -17,11 +17,11 @@ fn one_word_boots_the_guest_and_powers_off() {
 
 #[test]
 fn two_runs_end_in_the_same_state() {
-    let whole = ringside(["--hash"]);
-    assert_eq!(whole, ringside(["--hash"]));
+    let whole = ringside([rom("first-guest.elf").as_str(), "--hash"]);
+    assert_eq!(whole, ringside([rom("first-guest.elf").as_str(), "--hash"]));
     let (_, insns) = whole.hash().rsplit_once('=').unwrap();
     let half = (insns.parse::<u64>().unwrap() / 2).to_string();
-    let run = || ringside(["--hash", "--max-insns", &half]);
+    let run = || ringside([rom("first-guest.elf").as_str(), "--hash", "--max-insns", &half]);
     let first = run();
     assert_eq!(first.status, 10);
     assert!(first.hash().ends_with(&format!(" insns={half}")), "{first:?}");
@@ -31,9 +31,17 @@ fn two_runs_end_in_the_same_state() {
 #[test]
 fn listeners_and_files_do_not_change_the_run() {
     let folder = Folder::new();
-    let plain = ringside(["--hash"]);
+    let plain = ringside([rom("first-guest.elf").as_str(), "--hash"]);
     let log = folder.path("log");
-    let watched = ringside(["--hash", "--trace", &folder.path("trace"), "--stats", "--host-log", &log]);
+    let watched = ringside([
+        rom("first-guest.elf").as_str(),
+        "--hash",
+        "--trace",
+        &folder.path("trace"),
+        "--stats",
+        "--host-log",
+        &log,
+    ]);
     assert_eq!(plain.hash(), watched.hash());
     assert_eq!(plain.stdout, watched.stdout);
     assert!(folder.read("log").contains("lguest Host"));
@@ -43,7 +51,8 @@ fn listeners_and_files_do_not_change_the_run() {
 fn a_script_talks_to_the_guest() {
     let folder = Folder::new();
     let script = folder.file("script", "expect ring1> \nsend help\\n\nexpect ring1> \nsend poweroff\\n\n");
-    let args = ["--append", "interactive", "--script", &script, "--hash", "--max-insns", "200000000"];
+    let guest = rom("first-guest.elf");
+    let args = [&guest, "--append", "interactive", "--script", &script, "--hash", "--max-insns", "200000000"];
     let (first, second) = (ringside(args), ringside_with(args, b"not read"));
     assert_eq!(first.status, 0, "{first:?}");
     assert!(first.stdout.contains("this list"), "{first:?}");
@@ -54,11 +63,16 @@ fn a_script_talks_to_the_guest() {
 fn input_talks_to_the_guest() {
     let folder = Folder::new();
     let input = folder.file("input", "help\npoweroff\n");
-    let first = ringside(["--append", "interactive", "--input", &input, "--hash"]);
+    let first =
+        ringside([rom("first-guest.elf").as_str(), "--append", "interactive", "--input", &input, "--hash"]);
     assert_eq!(first.status, 0, "{first:?}");
     assert!(first.stdout.contains("this list"), "{first:?}");
-    assert_eq!(first, ringside(["--append", "interactive", "--input", &input, "--hash"]));
-    let piped = ringside_with(["--append", "interactive"], b"help\npoweroff\n");
+    assert_eq!(
+        first,
+        ringside([rom("first-guest.elf").as_str(), "--append", "interactive", "--input", &input, "--hash"])
+    );
+    let piped =
+        ringside_with([rom("first-guest.elf").as_str(), "--append", "interactive"], b"help\npoweroff\n");
     assert_eq!(first.stdout, piped.stdout);
 }
 
@@ -66,7 +80,7 @@ fn input_talks_to_the_guest() {
 #[test]
 fn the_trace_is_as_the_contract_says() {
     let folder = Folder::new();
-    let outcome = ringside(["--trace", &folder.path("trace"), "--stats"]);
+    let outcome = ringside([rom("first-guest.elf").as_str(), "--trace", &folder.path("trace"), "--stats"]);
     let trace = folder.read("trace");
     let (mut last, mut ring) = ((0, 0), 0);
     for line in trace.lines() {
@@ -134,7 +148,7 @@ fn a_guest_that_never_ends_is_ended() {
 
 #[test]
 fn the_trace_goes_to_standard_output_on_request() {
-    let outcome = ringside(["--trace", "-", "--console", "/dev/null"]);
+    let outcome = ringside([rom("first-guest.elf").as_str(), "--trace", "-", "--console", "/dev/null"]);
     assert!(cfg!(windows) || outcome.stdout.contains("1>0 int1f:LGUEST_INIT"), "{outcome:?}");
 }
 

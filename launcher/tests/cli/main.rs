@@ -6,5 +6,6 @@ mod check;
 mod disk;
 mod endings;
 mod lguest;
+mod linux;
 mod outputs;
 mod rig;

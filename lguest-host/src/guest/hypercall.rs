@@ -43,6 +43,8 @@ impl Guest {
     /// Execute one call.
     pub(super) fn call(&mut self, call: Call, platform: &mut dyn Platform) -> Outcome<()> {
         self.record(call.number);
+        self.asks |=
+            matches!(call.number, hcall::NEW_PGTABLE | hcall::LOAD_IDT_ENTRY | hcall::LOAD_GDT_ENTRY);
         let [a, b, c, _] = call.args;
         match call.number {
             // Coming here was the point: the ring is drained, interrupts are delivered next.

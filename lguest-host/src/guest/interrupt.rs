@@ -1,7 +1,7 @@
 //! Virtual interrupts and HALT (5.2, 5.4, 5.5).
 
 use super::{Guest, Platform};
-use crate::abi::{GUEST_CS, Window, data, flags};
+use crate::abi::{FIRST_IRQ_VECTOR, GUEST_CS, Window, data, flags};
 use crate::death::{Category, Outcome, named};
 use crate::mutant::broken;
 
@@ -54,7 +54,7 @@ impl Guest {
             return Ok(());
         }
 
-        let gate = self.irq_gate(irq);
+        let gate = self.gate(FIRST_IRQ_VECTOR + irq)?;
         if gate.present() {
             self.irqs_pending &= !(1 << irq);
             let at_iret = !range && kernel && frame.eip == start && !broken("noirq-window-ignored");

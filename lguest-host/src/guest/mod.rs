@@ -4,25 +4,31 @@
 //! entry [`Guest::prepare`] runs a pending hypercall, delivers a virtual interrupt, and brings the live tables up to
 //! date. Any of these may find that the Guest broke a rule; it then dies with the first reason found.
 
+mod device;
 mod emulate;
 mod hypercall;
+mod instruction;
 mod interrupt;
 mod ring;
+mod system;
 #[cfg(test)]
 mod tests;
 mod trap;
 
-use crate::abi::{self, FIRST_IRQ_VECTOR, GUEST_CS, GUEST_DS, Layout, PAGE, flags};
+use crate::abi::{self, GUEST_CS, GUEST_DS, Layout, PAGE, flags};
+use crate::block::SECTOR;
 use crate::bus::Bus;
 use crate::death::{Death, Outcome, TEXT, Text};
 use crate::descriptor::{self, Entry, FLAT_CODE, FLAT_DATA, Gate, for_ring1};
 use crate::mutant::broken;
+use crate::pci::Pci;
 use crate::ram::GuestRam;
 use crate::shadow::Shadow;
 use switcher_asm::{
     CODE_SELECTOR, DATA_SELECTOR, FRAME, Frame, GDT_ENTRIES, IDT_ENTRIES, STATE_PAGE, State, TSS_SELECTOR,
     TableRegister, Tss,
 };
+use system::System;
 
 /// What the Host's machine offers to a Guest's turn.
 pub trait Platform {
@@ -38,6 +44,12 @@ pub trait Platform {
     fn console_ready(&self) -> bool;
     /// The next byte typed at the Guest's console.
     fn console_read(&mut self) -> Option<u8>;
+    /// Read a sector of one of the machine's disks. False if that failed.
+    fn disk_read(&mut self, disk: u32, sector: u32, bytes: &mut [u8; SECTOR]) -> bool;
+    /// Write a sector.
+    fn disk_write(&mut self, disk: u32, sector: u32, bytes: &[u8; SECTOR]) -> bool;
+    /// Make everything written durable.
+    fn disk_flush(&mut self, disk: u32) -> bool;
 }
 
 /// The two pages beside the Switcher that belong to this Guest, where the Host sees them.
@@ -64,6 +76,7 @@ pub struct Guest {
     pages: SwitcherPages,
     shadow: Shadow,
     bus: Bus,
+    pci: Pci,
     shared: Option<Shared>,
     death: Option<Death>,
     text: Text,
@@ -79,6 +92,10 @@ pub struct Guest {
     halted: bool,
     /// CR0.TS as the Guest asked for it.
     ts: bool,
+    /// It sets its tables up with hypercalls, not by instructions.
+    asks: bool,
+    /// What it programmed as if the processor were its own.
+    system: System,
     /// Ring-1 stack for traps from ring 3.
     stack: (u32, u32),
     stack_pages: u32,
@@ -90,7 +107,7 @@ pub struct Guest {
 
 impl Guest {
     /// A Guest whose RAM already holds its image (see [`crate::image`]).
-    pub fn new(ram: GuestRam, pages: SwitcherPages, shadow: Shadow, bus: Bus, entry: u32) -> Guest {
+    pub fn new(ram: GuestRam, pages: SwitcherPages, shadow: Shadow, bus: Bus, pci: Pci, entry: u32) -> Guest {
         let mut gdt = [[0; 2]; GDT_ENTRIES];
         gdt[12] = for_ring1(FLAT_CODE);
         gdt[13] = for_ring1(FLAT_DATA);
@@ -99,6 +116,7 @@ impl Guest {
             pages,
             shadow,
             bus,
+            pci,
             shared: None,
             death: None,
             text: Text([0; TEXT]),
@@ -111,6 +129,8 @@ impl Guest {
             irqs_pending: 0,
             halted: false,
             ts: false,
+            asks: false,
+            system: System::new(),
             stack: (0, 0),
             stack_pages: 0,
             clock: None,
@@ -213,6 +233,7 @@ impl Guest {
         if self.bus.poll_input(&self.ram, platform)? {
             self.raise_irq(self.bus.input_irq());
         }
+        self.irqs_pending |= self.pci.serve(&self.ram, platform)?;
         self.deliver_pending(platform)
     }
 
@@ -279,10 +300,5 @@ impl Guest {
             self.shadow.pin(&self.ram, esp.wrapping_sub(1).wrapping_sub(n * PAGE))?;
         }
         Ok(())
-    }
-
-    /// Gate of virtual interrupt `n`.
-    fn irq_gate(&self, n: u32) -> Gate {
-        self.gates[(FIRST_IRQ_VECTOR + n) as usize % IDT_ENTRIES]
     }
 }

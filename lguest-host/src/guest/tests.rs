@@ -45,6 +45,15 @@ impl Platform for Desk {
     fn console_read(&mut self) -> Option<u8> {
         (!self.typed.is_empty()).then(|| self.typed.remove(0))
     }
+    fn disk_read(&mut self, _: u32, _: u32, _: &mut [u8; SECTOR]) -> bool {
+        false
+    }
+    fn disk_write(&mut self, _: u32, _: u32, _: &[u8; SECTOR]) -> bool {
+        false
+    }
+    fn disk_flush(&mut self, _: u32) -> bool {
+        false
+    }
 }
 
 struct Rig {
@@ -73,7 +82,7 @@ impl Rig {
         let shadow = Shadow::new(pool, [0x1000, 0x2000, 0x3000, 0x4000]).unwrap();
         let bus = Bus::new(&ram, RAM).unwrap();
         let pages = SwitcherPages { frame: &raw mut *registers, state: state_page };
-        let guest = Guest::new(ram, pages, shadow, bus, CODE);
+        let guest = Guest::new(ram, pages, shadow, bus, Pci::new(RAM, &[]), CODE);
         let desk = Desk::default();
         Rig { guest, desk, ram, _memory: [frames, bytes, state], _registers: registers }
     }

@@ -6,12 +6,15 @@ use crate::death::{Category, Death, Outcome, named, require};
 use crate::descriptor::has_error_code;
 use crate::mutant::broken;
 use crate::shadow::Demand;
-use switcher_asm::{IDT_ENTRIES, NO_TRAP};
+use switcher_asm::NO_TRAP;
 
+const DB: u32 = 1;
 const UD: u32 = 6;
 const NM: u32 = 7;
 const GP: u32 = 13;
 const PF: u32 = 14;
+/// Error code of a page fault: the page was there.
+const FAULT_PRESENT: u32 = 1;
 
 impl Guest {
     pub(super) fn dispatch(&mut self, cr2: u32) -> Outcome<()> {
@@ -22,11 +25,16 @@ impl Guest {
             UD if self.rewrite_vmcall()? => Ok(()),
             // With TS clear the Host has made the Guest's FPU state current already.
             NM if !self.wants_ts() => Ok(()),
-            GP if frame.errcode == 0 && self.emulate()? => Ok(()),
+            // MOV SS names the selector in its error code; all others have none.
+            GP if self.emulate()? => Ok(()),
+            GP if frame.errcode != 0 && self.refresh_entry(frame.errcode)? => Ok(()),
             GP if self.rewrite_vmcall()? => Ok(()),
             PF => {
-                let Demand::Reflect(error) = self.shadow.demand(&self.ram, cr2, frame.errcode)? else {
-                    return Ok(());
+                let error = match self.shadow.demand(&self.ram, cr2, frame.errcode)? {
+                    Demand::Mended => return Ok(()),
+                    Demand::Device(pte) if self.access_device(pte, cr2)? => return Ok(()),
+                    Demand::Device(_) => frame.errcode | FAULT_PRESENT,
+                    Demand::Reflect(error) => error,
                 };
                 self.frame().errcode = error;
                 if let Some(shared) = self.shared
@@ -49,7 +57,10 @@ impl Guest {
 
     /// Deliver trap `n` to the Guest's own handler.
     fn reflect(&mut self, n: u32) -> Outcome<()> {
-        let gate = self.gates[n as usize % IDT_ENTRIES];
+        let gate = self.gate(n)?;
+        if n == DB {
+            self.note_debug_trap();
+        }
         require(gate.present(), Category::UnhandledTrap, n)?;
         let error = has_error_code(n).then_some(self.frame().errcode);
         self.enter_handler(gate, error)
@@ -62,10 +73,9 @@ impl Guest {
         let from_ring1 = old.ss & 3 == 1;
         let (ss, mut esp) = if from_ring1 {
             (old.ss, old.esp)
-        } else if broken("set-stack-ignored") {
-            (self.stack.0, self.stack.1.wrapping_sub(64))
         } else {
-            self.stack
+            let (ss, esp) = self.trap_stack()?;
+            (ss, if broken("set-stack-ignored") { esp.wrapping_sub(64) } else { esp })
         };
         // The real IF is always 1; what the Guest believes is irq_enabled.
         let mut eflags = old.eflags;

@@ -1,16 +1,19 @@
 //! The Launcher: a Guest for each kernel among the modules (design: "Modules under multiboot").
 
+use super::disk::DISKS;
 use super::frames::Frames;
 use super::multiboot::{Info, Module};
 use super::once::Global;
 use super::scheduler::{Guests, MAX_GUESTS, Slot};
-use super::{fpu, paging};
+use super::{disk, fpu, paging};
 use crate::log;
 use core::mem::MaybeUninit;
 use lguest_host::abi::PAGE;
+use lguest_host::block::Disk;
 use lguest_host::bus::{BUS_PAGES, Bus};
 use lguest_host::guest::{Guest, SwitcherPages};
 use lguest_host::image::{Boot, command_line, is_kernel};
+use lguest_host::pci::Pci;
 use lguest_host::ram::GuestRam;
 use lguest_host::shadow::{Pool, Shadow};
 use switcher_asm::Frame;
@@ -23,6 +26,8 @@ const MAX_MEMORY: u32 = 1024;
 const SHADOW_PAGES_PER_MIB: u32 = 4;
 const SHADOW_PAGES_MIN: u32 = 64;
 
+const NO_DISK: Disk = Disk { number: 0, sectors: 0, read_only: true };
+
 /// Everything needed to start a Guest, and to start it again.
 #[derive(Clone, Copy)]
 pub struct Plan {
@@ -32,6 +37,7 @@ pub struct Plan {
     ram_size: u32,
     shadow: u32,
     shadow_pages: u32,
+    disks: [Option<Disk>; DISKS],
     /// Physical address of the registers page.
     pub registers: u32,
     /// Physical address of the state page.
@@ -67,7 +73,14 @@ impl Plan {
         let shadow = Shadow::new(pool, [text0, text1, self.registers, self.state]).ok()?;
         let bus = Bus::new(&ram, self.ram_size).ok()?;
         let frame = (self.registers + PAGE - size_of::<Frame>() as u32) as *mut Frame;
-        Some(Guest::new(ram, SwitcherPages { frame, state: self.state as *mut _ }, shadow, bus, entry))
+        let mut disks = [NO_DISK; DISKS];
+        let mut count = 0;
+        for (to, disk) in disks.iter_mut().zip(self.disks.into_iter().flatten()) {
+            *to = disk;
+            count += 1;
+        }
+        let pages = SwitcherPages { frame, state: self.state as *mut _ };
+        Some(Guest::new(ram, pages, shadow, bus, Pci::new(self.ram_size, &disks[..count]), entry))
     }
 }
 
@@ -101,7 +114,9 @@ pub fn guests(info: &Info, frames: &mut Frames) -> &'static mut Guests {
             log!("module ignored: {MAX_GUESTS} Guests are the most");
             continue;
         }
-        match plan(module, initrd, mib, frames) {
+        // The machine's disks are the first Guest's.
+        let disks = if guests.len() == 0 { find_disks(info) } else { [None; DISKS] };
+        match plan(module, initrd, mib, disks, frames) {
             Some(plan) => guests.add(Slot::new(plan)),
             None => log!("not enough memory for a Guest of {mib} MiB (see guest-mem=)"),
         }
@@ -112,7 +127,26 @@ pub fn guests(info: &Info, frames: &mut Frames) -> &'static mut Guests {
     guests
 }
 
-fn plan(kernel: Module, initrd: Option<Module>, mib: u32, frames: &mut Frames) -> Option<Plan> {
+/// All disks there are. `read-only=` on the Host's command line names those that Guests must not write, by number: `read-only=2,3`.
+fn find_disks(info: &Info) -> [Option<Disk>; DISKS] {
+    let read_only = info.option("read-only=").unwrap_or("");
+    core::array::from_fn(|n| {
+        let number = n as u32;
+        let sectors = disk::sectors(number)?;
+        let read_only = read_only.split(',').any(|word| word.parse() == Ok(number + 1));
+        let mode = if read_only { ", read-only" } else { "" };
+        log!("disk {}: {sectors} sectors{mode}", number + 1);
+        Some(Disk { number, sectors, read_only })
+    })
+}
+
+fn plan(
+    kernel: Module,
+    initrd: Option<Module>,
+    mib: u32,
+    disks: [Option<Disk>; DISKS],
+    frames: &mut Frames,
+) -> Option<Plan> {
     let ram_size = mib << 20;
     let shadow_pages = (mib * SHADOW_PAGES_PER_MIB).max(SHADOW_PAGES_MIN);
     Some(Plan {
@@ -122,6 +156,7 @@ fn plan(kernel: Module, initrd: Option<Module>, mib: u32, frames: &mut Frames) -
         ram_size,
         shadow: frames.take(shadow_pages)?,
         shadow_pages,
+        disks,
         registers: frames.take(1)?,
         state: frames.take(1)?,
     })

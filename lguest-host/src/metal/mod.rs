@@ -7,6 +7,7 @@ pub mod boot;
 pub mod clock;
 pub mod console;
 pub mod cpu;
+pub mod disk;
 pub mod fpu;
 pub mod frames;
 pub mod interrupts;

@@ -3,9 +3,10 @@
 use super::console::COM1;
 use super::launch::Plan;
 use super::power::End;
-use super::{clock, fpu, interrupts, world};
+use super::{clock, disk, fpu, interrupts, world};
 use crate::log;
 use lguest_host::abi::hypercall_name;
+use lguest_host::block::SECTOR;
 use lguest_host::death::Death;
 use lguest_host::guest::{Guest, Platform};
 
@@ -80,6 +81,15 @@ impl Platform for Machine {
     }
     fn console_read(&mut self) -> Option<u8> {
         if self.has_console { COM1.receive() } else { None }
+    }
+    fn disk_read(&mut self, number: u32, sector: u32, bytes: &mut [u8; SECTOR]) -> bool {
+        disk::read(number, sector, bytes)
+    }
+    fn disk_write(&mut self, number: u32, sector: u32, bytes: &[u8; SECTOR]) -> bool {
+        disk::write(number, sector, bytes)
+    }
+    fn disk_flush(&mut self, number: u32) -> bool {
+        disk::flush(number)
     }
 }
 

@@ -151,6 +151,27 @@ impl Shadow {
         Ok(fresh)
     }
 
+    /// CR3, of a Guest that programs it itself (6.1): mirror the table at `gpgdir`, which is what it is whenever it is looked at.
+    /// Everything is forgotten, as a processor's translations are; with `keep_kernel` not what is the kernel's.
+    pub fn load_root(&mut self, gpgdir: u32, keep_kernel: bool) {
+        if self.linear || !keep_kernel {
+            self.release_all();
+            self.linear = false;
+        } else {
+            self.release_user(self.current);
+        }
+        self.roots[self.current].gpgdir = gpgdir;
+    }
+
+    /// INVLPG: forget the page of `address`.
+    pub fn invalidate(&mut self, address: u32) {
+        if address < SWITCHER
+            && let Some((table, index)) = self.leaf_table(self.current, address)
+        {
+            self.set(table, index, 0);
+        }
+    }
+
     /// A page for a table, zeroed. When there is none, everything is released first: it all comes back on demand.
     fn allocate(&mut self) -> Outcome<u32> {
         if let Some(page) = self.pool.take() {

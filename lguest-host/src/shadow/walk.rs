@@ -16,6 +16,8 @@ const FAULT_USER: u32 = 4;
 pub enum Demand {
     /// The shadow has the page now; the Guest tries again.
     Mended,
+    /// This leaf of the Guest's leads to no RAM: to a device, or nowhere.
+    Device(u32),
     /// The Guest's own tables do not allow the access: it gets the fault, with this error code.
     Reflect(u32),
 }
@@ -74,6 +76,9 @@ impl Shadow {
         let (write, user) = (error & FAULT_WRITE != 0, error & FAULT_USER != 0);
         if write && granted & bits::WRITABLE == 0 || user && granted & bits::USER == 0 {
             return Ok(Demand::Reflect(error | FAULT_PRESENT));
+        }
+        if Shadow::page_of(found.pte) >= ram.pages() && found.pte & bits::LARGE == 0 {
+            return Ok(Demand::Device(found.pte));
         }
         check_leaf(ram, found.pte)?;
 
@@ -250,9 +255,13 @@ mod tests {
     #[test]
     fn entries_are_checked_when_used() {
         let Rig { ram, mut shadow, .. } = rig();
-        for bad in [0x5000 | RW | bits::LARGE, 16 << 12 | RW, 0xFFFF_F000 | RW] {
-            ram.write(TABLE, bad).unwrap();
-            assert_eq!(shadow.demand(&ram, KERNEL, 0), Err(Death::Killed(Category::BadPte, bad)));
+        let bad = 0x5000 | RW | bits::LARGE;
+        ram.write(TABLE, bad).unwrap();
+        assert_eq!(shadow.demand(&ram, KERNEL, 0), Err(Death::Killed(Category::BadPte, bad)));
+        for beyond in [16 << 12 | RW, 0xFFFF_F000 | RW] {
+            ram.write(TABLE, beyond).unwrap();
+            assert_eq!(shadow.demand(&ram, KERNEL, 0), Ok(Demand::Device(beyond)));
+            assert_eq!(shadow.leaf(0, KERNEL), 0, "never mapped");
         }
         let global = TABLE | bits::UPPER | bits::GLOBAL;
         ram.write(DIRECTORY + (KERNEL >> 20), global).unwrap();

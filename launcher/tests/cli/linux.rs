@@ -1,0 +1,73 @@
+//! The built-in Guest by the real program: what a person does at its shell, and what can go wrong.
+
+use crate::rig::{Folder, ringside};
+
+/// Far more than any of these runs takes.
+const LIMIT: [&str; 2] = ["--max-insns", "20000000000"];
+
+#[test]
+fn one_word_boots_to_a_shell_that_powers_off() {
+    let folder = Folder::new();
+    let script = folder.file("script", "expect / # \nsend uname -rm\\n\nexpect i686\nsend poweroff\\n\n");
+    let run = || ringside(["--script", script.as_str(), "--hash"].iter().chain(&LIMIT));
+    let outcome = run();
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    for part in ["Linux 6.1 in ring 1", "Ctrl-A h", "poweroff", "--trace", "6.1.192-lguest i686"] {
+        assert!(outcome.stdout.contains(part), "{part}: {outcome:?}");
+    }
+    assert_eq!(outcome, run(), "deterministic");
+}
+
+#[test]
+fn ctrl_c_and_job_control_are_the_guests() {
+    let folder = Folder::new();
+    let script = folder.file(
+        "script",
+        "expect / # \nsend sleep 1000\\n\nexpect 1000\nsend \\x03\nexpect / # \nsend sleep 500 &\\n\n\
+         expect / # \nsend jobs; kill %1; echo killed\\n\nexpect Running\nexpect killed\nsend poweroff\\n\n",
+    );
+    let outcome = ringside(["--script", script.as_str()].iter().chain(&LIMIT));
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
+fn a_disk_keeps_what_is_written() {
+    let folder = Folder::new();
+    let disk = folder.file("disk", vec![0; 4 << 20]);
+    let locked = folder.file("locked", vec![7; 1 << 20]);
+    let write = folder.file(
+        "write",
+        "expect / # \nsend mke2fs -q /dev/vda; mount -t ext2 /dev/vda /mnt; seq 1 9999 > /mnt/n; umount /mnt; echo made\\n\n\
+         expect made\nexpect made\nsend dd if=/dev/zero of=/dev/vdb count=1; echo status $?\\n\nexpect status 1\nquit\n",
+    );
+    let both = ["--block", &disk, "--block", &format!("{locked},ro")];
+    let outcome = ringside(both.into_iter().chain(["--script", &write]).chain(LIMIT));
+    assert_eq!(outcome.status, 10, "the script ends it, as a crash would: {outcome:?}");
+    assert!(outcome.stdout.contains("Operation not permitted"), "{outcome:?}");
+    assert_eq!(std::fs::read(&locked).unwrap(), vec![7; 1 << 20]);
+    let read = folder
+        .file("read", "expect / # \nsend mount -t ext2 -o ro /dev/vda /mnt; md5sum /mnt/n; poweroff\\n\n");
+    let outcome = ringside(["--block", &disk, "--script", &read].into_iter().chain(LIMIT));
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    // `seq 1 9999 | md5sum`
+    assert!(outcome.stdout.contains("05fda6bec6aabc94d0fc54380ace8412  /mnt/n"), "{outcome:?}");
+}
+
+#[test]
+fn a_panic_is_told_with_the_guests_own_words() {
+    let outcome = ringside(["--append", "rdinit=/nowhere init=/nowhere"].into_iter().chain(LIMIT));
+    assert_eq!(outcome.status, 3, "{outcome:?}");
+    assert!(outcome.stdout.contains("Kernel panic - not syncing"), "{outcome:?}");
+    assert!(outcome.stderr.contains("CRASH: Requested init /nowhere failed"), "{outcome:?}");
+}
+
+#[test]
+fn odd_and_too_many_disks_are_refused() {
+    let folder = Folder::new();
+    let odd = folder.file("odd", vec![0; 1000]);
+    let good = folder.file("good", vec![0; 512]);
+    ringside(["--block", &odd]).assert_refused("512");
+    ringside(["--block", &format!("{good},rw")]).assert_refused("expected FILE or FILE,ro");
+    ringside(["--block", "/nowhere/disk"]).assert_refused("/nowhere/disk");
+    ringside(std::iter::repeat_n(["--block", &good], 5).flatten()).assert_refused("at most 4");
+}

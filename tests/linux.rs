@@ -1,0 +1,62 @@
+//! The built-in Guest: Linux 6.1 does the same work with the same output in both engines and in QEMU, and not without the rules
+//! of the Host that it needs.
+
+use harness::{Boot, End, Runner, engines, in_parallel};
+use ringside_expectations::Mutant;
+
+/// `/load` in the initial RAM disk: forks, pipes, compression, checksums, signals, tracing, threads, memory.
+const LOAD: &str = "run=/load";
+
+/// What it says at the end of its tasks, so that a load that does nothing is no proof.
+const DONE: [&str; 8] = [
+    "forks 200",
+    "pipes 5000",
+    "gzip 45004",
+    "sha256 f6351f5ead9a700e34275480b3856ea738122a7c57bdeb744a631251c069587a",
+    "signals 20",
+    "1 thousand steps and more, exit status 7",
+    "adding to one word ... 40000",
+    "load done",
+];
+
+fn assert_done(console: &str, whose: &str) {
+    for part in DONE {
+        assert!(console.contains(part), "{whose}: {part}\n{console}");
+    }
+}
+
+#[test]
+fn a_load_says_the_same_in_both_engines_and_in_qemu() {
+    let boots: Vec<Boot> = engines().into_iter().map(|engine| Boot { engine, ..Boot::linux(LOAD) }).collect();
+    let reports = in_parallel(&boots, |boot| Runner::Machine.run(boot));
+    for report in &reports {
+        assert_eq!(report.end, End::PowerOff, "{}\n{}\n{}", report.command, report.console, report.host_log);
+        assert_done(&report.console, &report.command);
+        assert_eq!(report.console, reports[0].console);
+    }
+    if harness::qemu_version().is_none() {
+        let missing = "qemu-system-i386 is not installed: the transcripts were NOT compared";
+        assert!(std::env::var_os("RINGSIDE_REQUIRE_QEMU").is_none(), "{missing}");
+        println!("{missing}");
+        return;
+    }
+    let there = Runner::Qemu.run(&boots[0]);
+    assert_eq!(there.end, End::PowerOff, "{}\n{}\n{}", there.command, there.console, there.host_log);
+    assert_eq!(there.console, reports[0].console);
+    println!("{} bytes, equal", there.console.len());
+}
+
+/// Rules of the Host for a Guest that programs control registers and tables itself.
+const RULES: [&str; 5] =
+    ["cr3-load-ignored", "invlpg-ignored", "idt-read-once", "stale-selectors-dropped", "debug-status-lost"];
+
+#[test]
+fn no_rule_is_there_for_nothing() {
+    let boots: Vec<Boot> =
+        RULES.iter().map(|rule| Boot::linux(LOAD).with_mutant(Mutant::Host(rule))).collect();
+    let reports = in_parallel(&boots, |boot| Runner::Machine.run(boot));
+    for (rule, report) in RULES.iter().zip(reports) {
+        let whole = report.end == End::PowerOff && DONE.iter().all(|part| report.console.contains(part));
+        assert!(!whole, "{rule}: nothing went wrong without it\n{}", report.console);
+    }
+}
