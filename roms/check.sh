@@ -3,6 +3,7 @@
 set -euo pipefail
 roms=$(cd "$(dirname "$0")" && pwd)
 . "$roms/toolchain.sh"
+(cd "$roms/linux-6.1" && sha256sum --quiet --check SHA256SUMS) || { echo "Linux does not match its SHA256SUMS"; exit 1; }
 (cd "$roms" && sha256sum --quiet --check SHA256SUMS) || { echo "an image does not match SHA256SUMS"; exit 1; }
 if ! rom_cargo "$roms/target/toolchain" >/dev/null; then
     echo "not comparable: another toolchain gives other bytes"

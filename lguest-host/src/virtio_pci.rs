@@ -149,7 +149,7 @@ impl VirtioPci {
             0x16 => self.queue_select as u32,
             0x18 => self.queue_registers().map_or(0, |q| q.size as u32),
             0x1C => self.queue_registers().map_or(0, |q| q.queue.is_some() as u32),
-            0x20..=0x34 if offset % 4 == 0 => {
+            0x20..=0x34 if offset.is_multiple_of(4) => {
                 let n = (offset as usize - 0x20) / 4;
                 self.queue_registers().and_then(|q| q.places.get(n).copied()).unwrap_or(0)
             }
@@ -187,7 +187,7 @@ impl VirtioPci {
                     queue.enable();
                 }
             }
-            0x20..=0x34 if offset % 4 == 0 => {
+            0x20..=0x34 if offset.is_multiple_of(4) => {
                 let n = (offset as usize - 0x20) / 4;
                 if let Some(place) = self.queue_registers().and_then(|q| q.places.get_mut(n)) {
                     *place = value;

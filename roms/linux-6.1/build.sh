@@ -3,7 +3,7 @@
 # busybox-static:i386, into the folder given (here by default). With the pinned versions below the bytes are those of
 # SHA256SUMS, wherever and whenever it is built; with others it builds and says "not comparable".
 #
-#   build.sh [FOLDER]          needs about 2 GB in $TMPDIR and six minutes of processor time
+#   build.sh [FOLDER]          ONLY=initrd or ONLY=vmlinux builds one of them; needs about 2 GB in $TMPDIR and six minutes of processor time
 #   apt-get install linux-source-6.1 gcc gcc-multilib make bc flex bison libelf-dev xz-utils cpio
 #   dpkg --add-architecture i386 && apt-get update && apt-get install busybox-static:i386    (or set BUSYBOX=FILE)
 set -euo pipefail
@@ -35,37 +35,44 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir -p "$out"
 
-echo "build.sh: unpacking the kernel's source" >&2
-mkdir "$work/linux"
-tar --extract --file "$source_archive" --directory "$work/linux" --strip-components 1
-cd "$work/linux"
-for patch in "$here"/0*.patch; do
-    patch --quiet --strip 1 < "$patch"
-done
-make -s tinyconfig > /dev/null
-./scripts/kconfig/merge_config.sh -m .config "$here/config" > /dev/null 2>&1
-make -s olddefconfig
-grep -q '^CONFIG_OUTPUT_FORMAT="elf32-i386"' .config && grep -q '^CONFIG_LGUEST_GUEST=y' .config ||
-    { echo "build.sh: the configuration is not that of a 32-bit Guest" >&2; exit 1; }
-echo "build.sh: compiling" >&2
-make -s -j"$(nproc)" vmlinux
-# With its symbols, for traces and debuggers; without the sections that only they would miss.
-strip --strip-debug --remove-section .comment -o "$out/vmlinux" vmlinux
-chmod 644 "$out/vmlinux"
+build_vmlinux() {
+    echo "build.sh: unpacking the kernel's source" >&2
+    mkdir "$work/linux"
+    tar --extract --file "$source_archive" --directory "$work/linux" --strip-components 1
+    cd "$work/linux"
+    for patch in "$here"/0*.patch; do
+        patch --quiet --strip 1 < "$patch"
+    done
+    make -s tinyconfig > /dev/null
+    ./scripts/kconfig/merge_config.sh -m .config "$here/config" > /dev/null 2>&1
+    make -s olddefconfig
+    grep -q '^CONFIG_OUTPUT_FORMAT="elf32-i386"' .config && grep -q '^CONFIG_LGUEST_GUEST=y' .config ||
+        { echo "build.sh: the configuration is not that of a 32-bit Guest" >&2; exit 1; }
+    echo "build.sh: compiling" >&2
+    make -s -j"$(nproc)" vmlinux
+    # With its symbols, for traces and debuggers; without the sections that only they would miss.
+    strip --strip-debug --remove-section .comment -o "$out/vmlinux" vmlinux
+    chmod 644 "$out/vmlinux"
+}
 
-echo "build.sh: the initial RAM disk" >&2
-root=$work/root
-mkdir -p "$root"/{bin,dev,proc,sys}
-install -m 755 "$busybox" "$root/bin/busybox"
-install -m 755 "$here/initramfs/init" "$here/initramfs/load" "$root"
-install -m 755 "$here/initramfs/poweroff" "$root/bin/poweroff"
-install -m 644 "$here/initramfs/greeting" "$root"
-gcc -m32 -march=i686 -Os -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
-    -fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse -mpreferred-stack-boundary=2 -nostdlib -static \
-    -no-pie -Wl,--build-id=none -s -o "$root/demo" "$here/initramfs/demo.c"
-find "$root" -exec touch --no-dereference --date=@$SOURCE_DATE_EPOCH {} +
-(cd "$root" && find . -print0 | sort -z |
-    cpio --quiet --null --create --format newc --owner 0:0 --reproducible) | gzip -9n > "$out/initrd.gz"
+build_initrd() {
+    echo "build.sh: the initial RAM disk" >&2
+    root=$work/root
+    mkdir -p "$root"/{bin,dev,proc,sys}
+    install -m 755 "$busybox" "$root/bin/busybox"
+    install -m 755 "$here/initramfs/init" "$here/initramfs/load" "$root"
+    install -m 644 "$here/initramfs/greeting" "$root"
+    gcc -m32 -march=i686 -Os -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
+        -fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse -mpreferred-stack-boundary=2 -nostdlib -static \
+        -no-pie -Wl,--build-id=none -s -o "$root/demo" "$here/initramfs/demo.c"
+    find "$root" -exec touch --no-dereference --date=@$SOURCE_DATE_EPOCH {} +
+    (cd "$root" && find . -print0 | sort -z |
+        cpio --quiet --null --create --format newc --owner 0:0 --reproducible) | gzip -9n > "$out/initrd.gz"
+}
+
+for part in ${ONLY:-vmlinux initrd}; do
+    "build_$part"
+done
 
 cd "$out"
 if [ "$out" = "$here" ]; then

@@ -58,7 +58,7 @@ fn a_panic_is_told_with_the_guests_own_words() {
     let outcome = ringside(["--append", "rdinit=/nowhere init=/nowhere"].into_iter().chain(LIMIT));
     assert_eq!(outcome.status, 3, "{outcome:?}");
     assert!(outcome.stdout.contains("Kernel panic - not syncing"), "{outcome:?}");
-    assert!(outcome.stderr.contains("CRASH: Requested init /nowhere failed"), "{outcome:?}");
+    assert!(outcome.stderr.contains("CRASH: VFS: Unable to mount root fs"), "{outcome:?}");
 }
 
 #[test]

@@ -140,16 +140,14 @@ impl Guest {
 
     /// A debug trap is about to be delivered.
     pub(super) fn note_debug_trap(&mut self) {
-        if self.frame().eflags & flags::TF != 0 && !broken("debug-status-lost") {
+        if self.frame().eflags & flags::TF != 0 {
             self.system.dr6 |= DR6_BS;
         }
     }
 
     /// INVLPG.
     pub(super) fn invalidate(&mut self, address: u32) {
-        if !broken("invlpg-ignored") {
-            self.shadow.invalidate(address);
-        }
+        self.shadow.invalidate(address);
     }
 
     /// The operand of LGDT and LIDT.

@@ -248,3 +248,146 @@ fn early_text_and_chains_reach_the_console() {
     assert_eq!(&rig.desk.printed[..5], b"hello");
     assert_eq!(rig.desk.printed.len(), 5 + (64 << 10));
 }
+
+/// Table pages, and a page they map, for a Guest that programs the processor itself.
+const DIRECTORY: u32 = 0x1_0000;
+const TABLE: u32 = 0x1_1000;
+const TABLES: u32 = 0x1_2000;
+
+impl Rig {
+    /// Executes `code` in ring 1: it faults with `error`, as everything here does. True if EIP is behind it.
+    fn executes(&mut self, code: &[u8], error: u32) -> bool {
+        self.ram.write_bytes(CODE, code).unwrap();
+        let frame = self.guest.frame();
+        (frame.eip, frame.errcode, frame.trapnum) = (CODE, error, 13);
+        self.guest.handle_trap(0);
+        self.guest.frame().eip == CODE + code.len() as u32
+    }
+
+    /// Paging on, with everything below 4 MiB where it is.
+    fn with_own_paging() -> Rig {
+        let mut rig = Rig::new();
+        rig.ram.write(DIRECTORY, TABLE | 7).unwrap();
+        for n in 0..RAM / PAGE {
+            rig.ram.write(TABLE + 4 * n, n * PAGE | 7).unwrap();
+        }
+        rig.guest.frame().eax = DIRECTORY;
+        assert!(rig.executes(&[0x0F, 0x22, 0xD8], 0), "mov cr3, eax");
+        rig.guest.frame().eax = 0x8000_0011;
+        assert!(rig.executes(&[0x0F, 0x22, 0xC0], 0), "mov cr0, eax");
+        assert!(!rig.guest.shadow.is_linear());
+        rig
+    }
+
+    fn touch(&mut self, address: u32) {
+        let frame = self.guest.frame();
+        (frame.trapnum, frame.errcode) = (14, 2);
+        self.guest.handle_trap(address);
+    }
+}
+
+#[test]
+fn a_kernel_has_control_registers_of_its_own() {
+    let mut rig = Rig::with_own_paging();
+    rig.touch(0x5000);
+    assert!(rig.guest.shadow.is_writable(0x5000));
+    assert!(rig.executes(&[0x0F, 0x01, 0x3D, 0x00, 0x50, 0x00, 0x00], 0), "invlpg [5000h]");
+    assert!(!rig.guest.shadow.is_writable(0x5000));
+    rig.touch(0x5000);
+    assert!(rig.executes(&[0x0F, 0x20, 0xDB], 0) && rig.guest.frame().ebx == DIRECTORY, "mov ebx, cr3");
+    assert!(rig.executes(&[0x0F, 0x22, 0xDB], 0) && !rig.guest.shadow.is_writable(0x5000), "mov cr3, ebx");
+    rig.guest.frame().eax = 0x8000_0019;
+    assert!(rig.executes(&[0x0F, 0x22, 0xC0], 0) && rig.guest.wants_ts(), "CR0.TS");
+    assert!(rig.executes(&[0x0F, 0x06], 0) && !rig.guest.wants_ts(), "clts");
+    assert!(!rig.executes(&[0x0F, 0x20, 0xFF], 0), "there is no CR7");
+}
+
+#[test]
+fn global_pages_survive_a_cr3_load() {
+    let mut rig = Rig::with_own_paging();
+    rig.guest.shadow.set_kernel_address(0);
+    rig.touch(0x5000);
+    rig.guest.frame().eax = 0x80;
+    assert!(rig.executes(&[0x0F, 0x22, 0xE0], 0), "mov cr4, eax: PGE");
+    assert!(!rig.guest.shadow.is_writable(0x5000), "a change of PGE forgets everything");
+    rig.touch(0x5000);
+    rig.guest.frame().eax = DIRECTORY;
+    assert!(rig.executes(&[0x0F, 0x22, 0xD8], 0) && rig.guest.shadow.is_writable(0x5000));
+}
+
+#[test]
+fn tables_are_read_when_they_are_needed() {
+    let mut rig = Rig::with_own_paging();
+    // GDT: three empty entries, then a flat data segment of DPL 0.
+    rig.ram.write(TABLES, [0u64, 0, 0, 0x00CF_9200_0000_FFFF]).unwrap();
+    rig.ram.write(TABLES + 0x100, 31u16).unwrap();
+    rig.ram.write(TABLES + 0x102, TABLES).unwrap();
+    assert!(rig.executes(&[0x0F, 0x01, 0x15, 0x00, 0x21, 0x01, 0x00], 0), "lgdt");
+    let gdt = rig.guest.gdt;
+    assert_eq!(gdt[3], [0xFFFF, 0x00CF_B300], "ring 1, accessed");
+    assert_eq!(
+        (gdt[2], gdt[12]),
+        (for_ring1(FLAT_CODE), for_ring1(FLAT_CODE)),
+        "selectors of before still work"
+    );
+    rig.guest.frame().eax = 0x18;
+    assert!(rig.executes(&[0x8E, 0xD0], 0x18) && rig.guest.frame().ss == 0x19, "mov ss, ax");
+    rig.guest.frame().eax = 0x10;
+    assert!(!rig.executes(&[0x8E, 0xD0], 0x10), "no stack");
+
+    // IDT at TABLES: the gate comes after LIDT.
+    rig.ram.write(TABLES + 0x110, 0x7FFu16).unwrap();
+    rig.ram.write(TABLES + 0x112, TABLES + 0x800).unwrap();
+    assert!(rig.executes(&[0x0F, 0x01, 0x1D, 0x10, 0x21, 0x01, 0x00], 0), "lidt");
+    rig.ram.write(TABLES + 0x800 + 8 * 0x10, [0x0060_3400u32, 0x0012_EE00]).unwrap();
+    assert_eq!(rig.guest.gate(0x10).unwrap().offset(), HANDLER);
+    // A task gate leads nowhere; beyond the limit there is nothing.
+    rig.ram.write(TABLES + 0x800 + 8 * 9, [0x00F8_0000u32, 0x8500]).unwrap();
+    assert!(!rig.guest.gate(9).unwrap().present() && !rig.guest.gate(0x100).unwrap().present());
+    // `int $0x10` in ring 3 faulted, because the live gate did not know: once, then it is the Guest's to handle.
+    assert_eq!(rig.guest.refresh_entry(0x10 << 3 | 2), Ok(true));
+    assert_eq!(rig.guest.refresh_entry(0x10 << 3 | 2), Ok(false));
+}
+
+#[test]
+fn a_single_step_is_told_by_dr6() {
+    let mut rig = Rig::with_own_paging();
+    assert!(rig.executes(&[0x0F, 0x21, 0xF0], 0) && rig.guest.frame().eax == 0xFFFF_0FF0, "mov eax, dr6");
+    rig.guest.frame().eflags |= flags::TF;
+    rig.guest.note_debug_trap();
+    assert!(rig.executes(&[0x0F, 0x21, 0xF0], 0) && rig.guest.frame().eax == 0xFFFF_4FF0);
+    rig.guest.frame().eax = 0;
+    assert!(rig.executes(&[0x0F, 0x23, 0xF0], 0), "mov dr6, eax");
+    assert!(rig.executes(&[0x0F, 0x21, 0xF0], 0) && rig.guest.frame().eax == 0xFFFF_0FF0);
+}
+
+#[test]
+fn who_asks_with_hypercalls_has_no_tables_of_its_own() {
+    let mut rig = Rig::initialised(false);
+    for code in [&[0x0F, 0x22, 0xD8][..], &[0x0F, 0x01, 0x15, 0, 0, 0, 0], &[0x0F, 0x30], &[0xFB]] {
+        rig.ram.write_bytes(CODE, code).unwrap();
+        rig.guest.frame().eip = CODE;
+        assert_eq!(rig.guest.emulate(), Ok(false), "{code:x?}");
+    }
+}
+
+#[test]
+fn a_device_is_reached_by_plain_moves() {
+    let mut rig = Rig::with_own_paging();
+    let bar = RAM + (1 << 20);
+    let pte = bar | 3;
+    // mov [ecx], eax: select the second word of features; mov edx, [ecx + 4]; mov dh, [ecx + 20].
+    for (code, eax) in [(&[0x89, 0x01][..], 1), (&[0x8B, 0x51, 0x04], 0), (&[0x8A, 0x71, 0x14], 0)] {
+        rig.ram.write_bytes(CODE, code).unwrap();
+        let frame = rig.guest.frame();
+        (frame.eip, frame.eax) = (CODE, eax);
+        let offset = if code.len() == 3 { code[2] as u32 } else { 0 };
+        assert_eq!(rig.guest.access_device(pte, 0x7000 + offset), Ok(true), "{code:x?}");
+    }
+    assert_eq!(rig.guest.frame().edx, 1, "VERSION_1 is offered; the status is 0");
+    rig.ram.write_bytes(CODE, &[0x01, 0x01]).unwrap();
+    rig.guest.frame().eip = CODE;
+    assert_eq!(rig.guest.access_device(pte, 0x7000), Ok(false), "add [ecx], eax");
+    let nothing = Err(Death::Killed(Category::BadPte, bar + 8 * PAGE | 3));
+    assert_eq!(rig.guest.access_device(bar + 8 * PAGE | 3, 0x7000), nothing);
+}
