@@ -197,11 +197,14 @@ impl Guest {
 mod tests {
     use super::*;
 
+    /// Bytes; opcode, operand-size prefix, reg, operand, immediate.
+    type Case = (&'static [u8], u16, bool, u8, Operand, u32);
+
     #[test]
     fn known_instructions() {
         let frame = Frame { eax: 0x1000, ecx: 8, esp: 0x2000, ebp: 0x3000, ..Frame::default() };
         use Operand::{Memory, Register};
-        let cases: [(&[u8], u16, bool, u8, Operand, u32); 14] = [
+        let cases: [Case; 14] = [
             (&[0xFA], 0xFA, false, 0, Register(0), 0),
             (&[0x66, 0xEF], 0xEF, true, 0, Register(0), 0),
             (&[0xE6, 0x80], 0xE6, false, 0, Register(0), 0x80),

@@ -269,7 +269,7 @@ impl Rig {
         let mut rig = Rig::new();
         rig.ram.write(DIRECTORY, TABLE | 7).unwrap();
         for n in 0..RAM / PAGE {
-            rig.ram.write(TABLE + 4 * n, n * PAGE | 7).unwrap();
+            rig.ram.write(TABLE + 4 * n, (n * PAGE) | 7).unwrap();
         }
         rig.guest.frame().eax = DIRECTORY;
         assert!(rig.executes(&[0x0F, 0x22, 0xD8], 0), "mov cr3, eax");
@@ -388,6 +388,6 @@ fn a_device_is_reached_by_plain_moves() {
     rig.ram.write_bytes(CODE, &[0x01, 0x01]).unwrap();
     rig.guest.frame().eip = CODE;
     assert_eq!(rig.guest.access_device(pte, 0x7000), Ok(false), "add [ecx], eax");
-    let nothing = Err(Death::Killed(Category::BadPte, bar + 8 * PAGE | 3));
-    assert_eq!(rig.guest.access_device(bar + 8 * PAGE | 3, 0x7000), nothing);
+    let beyond = (bar + 8 * PAGE) | 3;
+    assert_eq!(rig.guest.access_device(beyond, 0x7000), Err(Death::Killed(Category::BadPte, beyond)));
 }
