@@ -159,7 +159,7 @@ mod tests {
     fn a_file_that_shrinks_while_in_use_is_told() {
         let path = std::env::temp_dir().join(format!("ringside-disk-{}", std::process::id()));
         fs::write(&path, [7; 8192]).unwrap();
-        let disk = Disk::open(path.to_str().unwrap()).unwrap();
+        let disk = Disk::open("--disk", path.to_str().unwrap()).unwrap();
         let mut medium = disk.medium();
         OpenOptions::new().write(true).open(&path).unwrap().set_len(512).unwrap();
         let mut sector = [1; SECTOR];
