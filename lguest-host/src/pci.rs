@@ -8,7 +8,7 @@ use crate::block::Disk;
 use crate::death::Outcome;
 use crate::guest::Platform;
 use crate::ram::GuestRam;
-use crate::virtio_pci::{DEVICE, Kind, VirtioPci};
+use crate::virtio_pci::{DEVICE, Kind, VirtioPci, mask};
 
 /// Where the devices' registers begin, behind the end of RAM.
 const WINDOW_BEYOND_RAM: u32 = 1 << 20;
@@ -213,15 +213,6 @@ impl Pci {
             irqs |= (function.device.serve(ram, platform)? as u32) << function.irq;
         }
         Ok(irqs)
-    }
-}
-
-/// The bits of a value of so many bytes.
-const fn mask(bytes: u32) -> u32 {
-    match bytes {
-        1 => 0xFF,
-        2 => 0xFFFF,
-        _ => u32::MAX,
     }
 }
 

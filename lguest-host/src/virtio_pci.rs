@@ -245,7 +245,7 @@ impl VirtioPci {
 }
 
 /// The bits of a value of so many bytes.
-const fn mask(bytes: u32) -> u32 {
+pub const fn mask(bytes: u32) -> u32 {
     match bytes {
         1 => 0xFF,
         2 => 0xFFFF,
