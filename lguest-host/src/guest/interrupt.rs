@@ -44,10 +44,12 @@ impl Guest {
             return Ok(());
         }
 
+        // Behind a trap gate the handler's first instruction may turn interrupts off, but has not yet.
+        let entering = kernel && self.enters_syscall(frame.eip)?;
         if self.halted {
             self.halted = false;
             self.set_irq_enabled(flags::IF)?;
-        } else if self.irq_enabled()? & flags::IF == 0 && !broken("irq-enabled-ignored") {
+        } else if (self.irq_enabled()? & flags::IF == 0 || entering) && !broken("irq-enabled-ignored") {
             if !broken("irq-pending-not-set") {
                 self.set_irq_pending(flags::IF)?;
             }

@@ -5,7 +5,7 @@
 //! (a kernel fills its IDT after LIDT, and its TSS after LTR); of the GDT it keeps a copy, as of any Guest's.
 
 use super::Guest;
-use crate::abi::{data, flags};
+use crate::abi::{PAGE, SYSCALL_VECTOR, data, flags};
 use crate::death::{Category, Outcome, named};
 use crate::descriptor::{Entry, FLAT_CODE, FLAT_DATA, Gate, fix_gate, fix_gdt_entry, for_ring1, is_present};
 use crate::mutant::broken;
@@ -66,18 +66,26 @@ impl System {
 }
 
 impl Guest {
+    /// Bytes of the Guest's linear memory.
+    fn linear_bytes<const N: usize>(&self, address: u32) -> Outcome<[u8; N]> {
+        let mut bytes = [0; N];
+        let here = (PAGE - address % PAGE).min(N as u32);
+        let (first, second) = bytes.split_at_mut(here as usize);
+        self.ram.read_bytes(self.shadow.to_physical(&self.ram, address)?, first)?;
+        if !second.is_empty() {
+            self.ram.read_bytes(self.shadow.to_physical(&self.ram, address.wrapping_add(here))?, second)?;
+        }
+        Ok(bytes)
+    }
+
     /// A word of the Guest's linear memory.
     pub(super) fn linear_word(&self, address: u32) -> Outcome<u32> {
-        let mut bytes = [0; 4];
-        for (n, byte) in (0..).zip(&mut bytes) {
-            let at = self.shadow.to_physical(&self.ram, address.wrapping_add(n))?;
-            *byte = self.ram.read(at)?;
-        }
-        Ok(u32::from_le_bytes(bytes))
+        Ok(u32::from_le_bytes(self.linear_bytes(address)?))
     }
 
     fn linear_entry(&self, address: u32) -> Outcome<Entry> {
-        Ok([self.linear_word(address)?, self.linear_word(address.wrapping_add(4))?])
+        let entry = u64::from_le_bytes(self.linear_bytes(address)?);
+        Ok([entry as u32, (entry >> 32) as u32])
     }
 
     /// Control register `n`; `None` if there is none.
@@ -205,11 +213,11 @@ impl Guest {
     /// The stack for traps from ring 3: as SET_STACK said, or SS0 and ESP0 of the TSS now.
     pub(super) fn trap_stack(&self) -> Outcome<(u32, u32)> {
         match self.system.tss {
-            None => Ok(self.stack),
-            Some(tss) => Ok((
-                self.linear_word(tss.wrapping_add(8))? & 0xFFFC | 1,
-                self.linear_word(tss.wrapping_add(4))?,
-            )),
+            Some(tss) if self.stack.0 == 0 => {
+                let [esp, ss] = self.linear_entry(tss.wrapping_add(4))?;
+                Ok((ss & 0xFFFC | 1, esp))
+            }
+            _ => Ok(self.stack),
         }
     }
 
@@ -220,6 +228,12 @@ impl Guest {
             Some(_) if broken("idt-read-once") => Ok(self.gates[n as usize % IDT_ENTRIES]),
             Some(idt) => self.memory_gate(idt, n),
         }
+    }
+
+    /// Whether `eip` is where system calls come straight from ring 3 to.
+    pub(super) fn enters_syscall(&self, eip: u32) -> Outcome<bool> {
+        let gate = self.gate(SYSCALL_VECTOR)?;
+        Ok(gate.present() && !gate.disables_interrupts() && gate.offset() == eip)
     }
 
     fn memory_gate(&self, idt: Table, n: u32) -> Outcome<Gate> {

@@ -178,6 +178,22 @@ fn a_closed_gate_holds_it_back_and_says_so() {
 }
 
 #[test]
+fn none_comes_between_a_system_call_and_the_handlers_first_instruction() {
+    const ENTRY: u32 = 0x0056_7800;
+    for (kind, expected) in [(0x8F00, ENTRY), (INTERRUPT_GATE, HANDLER)] {
+        let mut rig = Rig::initialised(false);
+        rig.call(hcall::LOAD_IDT_ENTRY, [0x80, ENTRY & 0xFFFF, ENTRY & 0xFFFF_0000 | kind | 0x6000]);
+        rig.interrupted_at(ENTRY, flags::IF);
+        assert_eq!(rig.guest.frame().eip, expected, "{kind:#x}");
+        if expected == ENTRY {
+            assert_eq!(rig.word(data::IRQ_PENDING), flags::IF);
+            rig.interrupted_at(ENTRY + 1, flags::IF);
+            assert_eq!(rig.guest.frame().eip, HANDLER);
+        }
+    }
+}
+
+#[test]
 fn none_comes_inside_the_range() {
     for (eip, expected) in [(WINDOW.0 - 1, HANDLER), (WINDOW.0, WINDOW.0), (WINDOW.1, HANDLER)] {
         let mut rig = Rig::initialised(false);

@@ -1,7 +1,7 @@
 //! Traps from ring 1 and ring 3: what the Host settles itself, and how the rest reaches the Guest's handlers (5.1, 5.3).
 
 use super::Guest;
-use crate::abi::{GUEST_CS, HYPERCALL_VECTOR, SYSCALL_VECTOR, data, flags};
+use crate::abi::{GUEST_CS, HYPERCALL_VECTOR, PAGE, SYSCALL_VECTOR, data, flags};
 use crate::death::{Category, Death, Outcome, named, require};
 use crate::descriptor::has_error_code;
 use crate::mutant::broken;
@@ -82,16 +82,24 @@ impl Guest {
         if enabled & flags::IF == 0 && !broken("frame-if-real") {
             eflags &= !flags::IF;
         }
-        if !from_ring1 {
-            self.push(&mut esp, old.ss)?;
-            self.push(&mut esp, old.esp)?;
-        }
-        self.push(&mut esp, eflags)?;
-        self.push(&mut esp, old.cs)?;
-        self.push(&mut esp, old.eip)?;
+        let mut words = [0; 6];
+        let mut count = 0;
+        let mut push = |word| {
+            words[count] = word;
+            count += 1;
+        };
         if let Some(error) = error {
-            self.push(&mut esp, error)?;
+            push(error);
         }
+        push(old.eip);
+        push(old.cs);
+        push(eflags);
+        if !from_ring1 {
+            push(old.esp);
+            push(old.ss);
+        }
+        esp = esp.wrapping_sub(4 * count as u32);
+        self.write_stack(esp, &words[..count])?;
         let frame = self.frame();
         frame.ss = ss;
         frame.esp = esp;
@@ -110,19 +118,21 @@ impl Guest {
         Ok(())
     }
 
-    /// Push a word on a stack of the Guest, each through its own page tables.
-    fn push(&mut self, esp: &mut u32, value: u32) -> Outcome<()> {
-        *esp = esp.wrapping_sub(4);
-        if *esp & 0xFFF > 0xFFC {
-            // Misaligned across a page: byte by byte.
-            for (n, byte) in value.to_le_bytes().into_iter().enumerate() {
-                let at = self.shadow.to_physical_for_write(&self.ram, esp.wrapping_add(n as u32))?;
-                self.ram.write(at, byte)?;
-            }
-            return Ok(());
+    /// Write words to a stack of the Guest, through its own page tables, page by page.
+    fn write_stack(&self, esp: u32, words: &[u32]) -> Outcome<()> {
+        let mut bytes = [0; 24];
+        for (to, word) in bytes.chunks_exact_mut(4).zip(words) {
+            to.copy_from_slice(&word.to_le_bytes());
         }
-        let at = self.shadow.to_physical_for_write(&self.ram, *esp)?;
-        self.ram.write(at, value)
+        let bytes = &bytes[..(4 * words.len()).min(24)];
+        let here = (PAGE - esp % PAGE).min(bytes.len() as u32);
+        let (first, second) = bytes.split_at(here as usize);
+        // The upper part first, as the processor pushes.
+        if !second.is_empty() {
+            let at = self.shadow.to_physical_for_write(&self.ram, esp.wrapping_add(here))?;
+            self.ram.write_bytes(at, second)?;
+        }
+        self.ram.write_bytes(self.shadow.to_physical_for_write(&self.ram, esp)?, first)
     }
 
     /// The Guest is entered only in ring 1 or 3, with interrupts on and no way to more (10.2).

@@ -74,10 +74,9 @@ pub fn wall_clock() -> (u32, u32) {
     (boot.wrapping_add((now / 1_000_000_000) as u32), (now % 1_000_000_000) as u32)
 }
 
-/// See that the timer interrupts once, by `at` or soon after. If it is going to interrupt before, so much the better:
-/// the caller will ask again.
-pub fn interrupt_by(at: u64) {
-    let now = now();
+/// See that the timer interrupts once, by `at` or soon after; it is `now`. If it is going to interrupt before, so much the
+/// better: the caller will ask again.
+pub fn interrupt_by(now: u64, at: u64) {
     CLOCK.with(|clock| {
         if clock.armed.is_some_and(|armed| now < armed && armed <= at) {
             return;

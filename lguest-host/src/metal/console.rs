@@ -2,6 +2,7 @@
 
 use super::cpu::{inb, outb};
 use core::fmt;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The Guest's console.
 pub const COM1: Port = Port(0x3F8);
@@ -50,6 +51,25 @@ impl Port {
 pub fn init() {
     COM1.init(true);
     COM2.init(false);
+}
+
+/// COM1 interrupted, and not every byte was taken since.
+static RECEIVED: AtomicBool = AtomicBool::new(true);
+
+/// COM1's interrupt.
+pub fn received() {
+    RECEIVED.store(true, Ordering::Relaxed);
+}
+
+/// Whether COM1 has a byte. Asked at every exit, so the port is looked at only after an interrupt, until it is empty: then the
+/// next byte interrupts again.
+pub fn typed() -> bool {
+    if !RECEIVED.load(Ordering::Relaxed) {
+        return false;
+    }
+    let more = COM1.has_byte();
+    RECEIVED.store(more, Ordering::Relaxed);
+    more
 }
 
 /// Writes to the log.

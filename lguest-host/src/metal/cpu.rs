@@ -85,14 +85,14 @@ pub fn cr2() -> u32 {
 }
 
 macro_rules! control_register {
-    ($($get:ident, $set:ident, $name:literal;)*) => {$(
-        #[doc = concat!("Read ", $name, ".")]
+    ($($set:ident, $name:literal $(, $get:ident)?;)*) => {$(
+        $(#[doc = concat!("Read ", $name, ".")]
         pub fn $get() -> u32 {
             let value;
             // SAFETY: reads a register.
             unsafe { asm!(concat!("mov {}, ", $name), out(reg) value, options(nomem, nostack, preserves_flags)) }
             value
-        }
+        })?
 
         #[doc = concat!("Write ", $name, ".")]
         ///
@@ -106,9 +106,9 @@ macro_rules! control_register {
 }
 
 control_register! {
-    cr0, set_cr0, "cr0";
-    cr3, set_cr3, "cr3";
-    cr4, set_cr4, "cr4";
+    set_cr0, "cr0", cr0;
+    set_cr3, "cr3";
+    set_cr4, "cr4", cr4;
 }
 
 /// Forget the translation of `address`.

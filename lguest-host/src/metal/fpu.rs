@@ -35,9 +35,11 @@ struct Owner {
     has_fxsr: bool,
     /// Number of the Guest whose state is in the processor.
     guest: Option<usize>,
+    /// CR0.TS as it was left, once it was set.
+    ts: Option<bool>,
 }
 
-static OWNER: Global<Owner> = Global::new(Owner { has_fxsr: false, guest: None });
+static OWNER: Global<Owner> = Global::new(Owner { has_fxsr: false, guest: None, ts: None });
 
 /// Enable what there is.
 pub fn init() {
@@ -58,13 +60,14 @@ pub fn init() {
 
 /// Before an entry: should the Guest's first use trap?
 pub fn before_entry(guest: usize, wants_ts: bool) {
-    let foreign = OWNER.with(|owner| owner.guest != Some(guest));
-    let cr0 = cpu::cr0();
-    let wanted = if foreign || wants_ts { cr0 | CR0_TS } else { cr0 & !CR0_TS };
-    if wanted != cr0 {
-        // SAFETY: TS concerns floating point only.
-        unsafe { cpu::set_cr0(wanted) };
-    }
+    OWNER.with(|owner| {
+        let wanted = owner.guest != Some(guest) || wants_ts;
+        if owner.ts.replace(wanted) != Some(wanted) {
+            let cr0 = cpu::cr0();
+            // SAFETY: TS concerns floating point only.
+            unsafe { cpu::set_cr0(if wanted { cr0 | CR0_TS } else { cr0 & !CR0_TS }) };
+        }
+    });
 }
 
 /// Trap 7: make `guest`'s state current. `states` are those of all Guests.
@@ -73,6 +76,7 @@ pub fn take(guest: usize, save: impl FnOnce(usize) -> *mut State, load: *const S
     if old == Some(guest) {
         return;
     }
+    OWNER.with(|owner| owner.ts = Some(false));
     // SAFETY: TS is cleared first; both areas are aligned and large enough for either format.
     unsafe {
         asm!("clts", options(nomem, nostack));

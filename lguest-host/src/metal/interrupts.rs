@@ -3,9 +3,9 @@
 //! An interrupt that ends a Guest's turn has been acknowledged by the processor, so it is served exactly once, from the
 //! vector the Switcher brought back. In HLT it comes through the Host's own IDT to the same server.
 
-use super::clock;
 use super::cpu::{inb, outb};
 use super::tables::IRQ_BASE;
+use super::{clock, console};
 use core::arch::asm;
 
 const MASTER: u16 = 0x20;
@@ -33,8 +33,10 @@ pub extern "C" fn serve_irq(n: u32) {
     if is_spurious(n) {
         return;
     }
-    if n == TIMER {
-        clock::timer_fired();
+    match n {
+        TIMER => clock::timer_fired(),
+        COM1 => console::received(),
+        _ => {}
     }
     if n >= 8 {
         outb(SLAVE, END_OF_INTERRUPT);

@@ -19,14 +19,22 @@ const CR0_EM: u32 = 1 << 2;
 const CR0_PG: u32 = 1 << 31;
 const CR4_PSE: u32 = 1 << 4;
 
-/// The leaf table of the Switcher's window.
-static WINDOW: Global<u32> = Global::new(0);
+/// The Host's own tables, and what the Switcher's window shows.
+struct Space {
+    directory: u32,
+    /// The leaf table of the Switcher's window.
+    window: u32,
+    /// Physical addresses of the Guest's two pages in it.
+    guest: [u32; 2],
+}
+
+static SPACE: Global<Space> = Global::new(Space { directory: 0, window: 0, guest: [0; 2] });
 
 /// Build the tables and turn paging on.
 pub fn init(frames: &mut Frames) {
     let directory = frames.page();
     let window = frames.page();
-    WINDOW.with(|w| *w = window);
+    SPACE.with(|space| *space = Space { directory, window, guest: [0; 2] });
     let put = |table: u32, index: u32, entry: u32| {
         // SAFETY: a page of ours, index below 1024.
         unsafe { (table as *mut u32).add(index as usize).write(entry) };
@@ -48,12 +56,24 @@ pub fn init(frames: &mut Frames) {
     }
 }
 
-/// Map the two pages of the Guest that is about to run into the window.
+/// CR3 of the Host.
+pub fn directory() -> u32 {
+    SPACE.with(|space| space.directory)
+}
+
+/// Map the two pages of the Guest that is about to run into the window. Mostly they are there already.
 pub fn map_guest_pages(registers: u32, state: u32) {
-    WINDOW.with(|&mut window| {
-        for (address, page) in [(REGS_PAGE, registers), (STATE_PAGE, state)] {
+    SPACE.with(|space| {
+        let pages = [registers, state];
+        if space.guest == pages {
+            return;
+        }
+        space.guest = pages;
+        for (address, page) in [REGS_PAGE, STATE_PAGE].into_iter().zip(pages) {
             // SAFETY: the window's own table; the pages belong to the Guest about to run.
-            unsafe { ((window + (address >> 10 & 0xFFC)) as *mut u32).write(page | WRITABLE | PRESENT) };
+            unsafe {
+                ((space.window + (address >> 10 & 0xFFC)) as *mut u32).write(page | WRITABLE | PRESENT)
+            };
             cpu::invlpg(address);
         }
     });

@@ -1,6 +1,6 @@
 //! Many Guests on one processor: round robin by turns, sleep when all sleep, bury the dead (1.2, 10.3).
 
-use super::console::COM1;
+use super::console::{COM1, typed};
 use super::launch::Plan;
 use super::power::End;
 use super::{clock, disk, fpu, interrupts, world};
@@ -57,11 +57,13 @@ impl Guests {
 /// What a Guest's turn may use of the machine. The console is Guest 1's.
 struct Machine {
     has_console: bool,
+    /// The time of the last exit: nothing in a turn takes so long that another look at the clock would tell more.
+    now: u64,
 }
 
 impl Platform for Machine {
     fn now(&self) -> u64 {
-        clock::now()
+        self.now
     }
     fn wall_clock(&self) -> (u32, u32) {
         clock::wall_clock()
@@ -77,7 +79,7 @@ impl Platform for Machine {
         }
     }
     fn console_ready(&self) -> bool {
-        self.has_console && COM1.has_byte()
+        self.has_console && typed()
     }
     fn console_read(&mut self) -> Option<u8> {
         if self.has_console { COM1.receive() } else { None }
@@ -115,7 +117,7 @@ pub fn run(guests: &mut Guests) -> End {
         if !awake {
             // With nothing to come but a typed byte, no timer is needed.
             if let Some(at) = next_event(guests) {
-                clock::interrupt_by(at);
+                clock::interrupt_by(clock::now(), at);
             }
             interrupts::wait();
         }
@@ -141,10 +143,9 @@ fn next_event(guests: &Guests) -> Option<u64> {
 
 /// Run Guest `n` until it sleeps, dies, or has had its slice. True if it ran at all.
 fn turn(guests: &mut Guests, n: usize) -> bool {
-    let mut now = clock::now();
-    let until = now + SLICE;
+    let mut machine = Machine { has_console: n == 0, now: clock::now() };
+    let until = machine.now + SLICE;
     let mut ran = false;
-    let mut machine = Machine { has_console: n == 0 };
     loop {
         let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
         if !guest.prepare(&mut machine) || guest.check_entry().is_err() {
@@ -152,8 +153,8 @@ fn turn(guests: &mut Guests, n: usize) -> bool {
         }
         ran = true;
         // After `prepare`, which may have set a clock event.
-        let tick = now + clock::TICK;
-        clock::interrupt_by(next_event(guests).map_or(tick, |at| at.min(tick)));
+        let tick = machine.now + clock::TICK;
+        clock::interrupt_by(machine.now, next_event(guests).map_or(tick, |at| at.min(tick)));
         let Some(slot) = &mut guests.slots[n] else { return ran };
         let Some(guest) = &mut slot.guest else { return ran };
         fpu::before_entry(n, guest.wants_ts());
@@ -164,8 +165,8 @@ fn turn(guests: &mut Guests, n: usize) -> bool {
         }
         let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
         guest.handle_trap(cr2);
-        now = clock::now();
-        if now >= until {
+        machine.now = clock::now();
+        if machine.now >= until {
             return ran;
         }
     }

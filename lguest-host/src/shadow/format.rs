@@ -44,6 +44,13 @@ pub struct Format {
     pub levels: &'static [Level],
 }
 
+impl Format {
+    /// Index of `address` in its leaf table.
+    pub const fn leaf_index(&self, address: u32) -> u32 {
+        self.levels[self.levels.len() - 1].index(address)
+    }
+}
+
 /// Page directory and page tables.
 pub const NON_PAE: Format =
     Format { entry_bytes: 4, levels: &[Level { shift: 22, bits: 10 }, Level { shift: 12, bits: 10 }] };

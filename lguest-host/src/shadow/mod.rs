@@ -33,6 +33,34 @@ struct Root {
     gpgdir: u32,
     /// Physical address of its top-level page; 0 if it was never used.
     table: u32,
+    /// Its entries that lead somewhere, but for the Switcher's, a bit each: a CR3 load looks at a few of them, not at a thousand.
+    used: [u32; 32],
+}
+
+impl Root {
+    fn mark(&mut self, index: u32) {
+        self.used[(index / 32) as usize % 32] |= 1 << (index % 32);
+    }
+
+    /// The first entry in use from `from` on and below `end`, no longer marked.
+    fn take_used(&mut self, from: u32, end: u32) -> Option<u32> {
+        let mut index = from;
+        while index < end {
+            let word = &mut self.used[(index / 32) as usize % 32];
+            let rest = *word >> (index % 32);
+            if rest == 0 {
+                index = (index / 32 + 1) * 32;
+                continue;
+            }
+            index += rest.trailing_zeros();
+            if index >= end {
+                return None;
+            }
+            *word &= !(1 << (index % 32));
+            return Some(index);
+        }
+        None
+    }
 }
 
 /// All shadow state of one Guest.
@@ -71,7 +99,7 @@ impl Shadow {
             linear: true,
             kernel_address: SWITCHER,
         };
-        shadow.roots[0] = Root { gpgdir: 0, table: root };
+        shadow.roots[0].table = root;
         let user = if broken("switcher-user") { bits::USER } else { 0 };
         let state = if broken("switcher-state-writable") { bits::WRITABLE } else { 0 };
         let text = bits::PRESENT | bits::ACCESSED | user;
@@ -214,11 +242,18 @@ impl Shadow {
         self.pool.give(table);
     }
 
+    /// Release the entries of root `n` below `end`.
+    fn release_below(&mut self, n: usize, end: u32) {
+        let mut from = 0;
+        while let Some(index) = self.roots[n].take_used(from, end) {
+            self.release_index(n, index);
+            from = index + 1;
+        }
+    }
+
     /// Release the part of root `n` below the kernel.
     fn release_user(&mut self, n: usize) {
-        for index in 0..self.format.levels[0].index(self.kernel_address) {
-            self.release_index(n, index);
-        }
+        self.release_below(n, self.format.levels[0].index(self.kernel_address));
     }
 
     /// FLUSH_TLB 0.
@@ -229,8 +264,9 @@ impl Shadow {
     /// FLUSH_TLB 1 and everything as drastic: release everything in all roots. The stack must be pinned afterwards.
     pub fn release_all(&mut self) {
         for n in 0..ROOTS {
-            for index in 0..self.format.levels[0].entries() {
-                self.release_index(n, index);
+            self.release_below(n, self.format.levels[0].entries());
+            if broken("switcher-slot-dropped") && self.roots[n].table != 0 {
+                self.release_index(n, self.format.levels[0].index(SWITCHER));
             }
         }
     }
@@ -258,7 +294,7 @@ impl Shadow {
     /// The leaf table of `address` in root `n`, if there is one, and the index in it.
     fn leaf_table(&self, n: usize, address: u32) -> Option<(u32, u32)> {
         let mut table = self.roots[n].table;
-        let (last, upper) = self.format.levels.split_last()?;
+        let (_, upper) = self.format.levels.split_last()?;
         for level in upper {
             let entry = if table == 0 { 0 } else { self.get(table, level.index(address)) };
             if entry & bits::PRESENT as u64 == 0 {
@@ -266,14 +302,15 @@ impl Shadow {
             }
             table = entry as u32 & !0xFFF;
         }
-        Some((table, last.index(address)))
+        Some((table, self.format.leaf_index(address)))
     }
 
-    /// Install a leaf in the current root, making the tables above it with `upper_flags`.
-    fn install(&mut self, address: u32, leaf: u64, upper_flags: u32) -> Outcome<()> {
+    /// Install a leaf in the current root, making the tables above it with `upper_flags`. The leaf's table.
+    fn install(&mut self, address: u32, leaf: u64, upper_flags: u32) -> Outcome<u32> {
         let levels = self.format.levels.len();
         'again: loop {
             let mut table = self.roots[self.current].table;
+            self.roots[self.current].mark(self.format.levels[0].index(address));
             for level in 0..levels - 1 {
                 let index = self.format.levels[level].index(address);
                 let mut entry = self.get(table, index);
@@ -293,8 +330,8 @@ impl Shadow {
                 self.set(table, index, entry);
                 table = entry as u32 & !0xFFF;
             }
-            self.set(table, self.format.levels[levels - 1].index(address), leaf);
-            return Ok(());
+            self.set(table, self.format.leaf_index(address), leaf);
+            return Ok(table);
         }
     }
 

@@ -11,6 +11,9 @@ const FAULT_PRESENT: u32 = 1;
 const FAULT_WRITE: u32 = 2;
 const FAULT_USER: u32 = 4;
 
+/// Entries looked at on a page fault, a power of 2.
+const AROUND: u32 = 16;
+
 /// What became of a page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
@@ -92,13 +95,31 @@ impl Shadow {
         // With the mutant the entry must still work, or nothing would run.
         let dirty = pte & bits::DIRTY != 0 || write;
         let leaf = self.shadow_of(ram, pte, dirty);
-        self.install(address, leaf, self.upper_flags(found.upper))?;
-        if let Some(at) = found.at
-            && pte != found.pte
-        {
-            ram.write(at, pte)?;
+        let table = self.install(address, leaf, self.upper_flags(found.upper))?;
+        if let Some(at) = found.at {
+            if pte != found.pte {
+                ram.write(at, pte)?;
+            }
+            self.fill_around(ram, at, table, address)?;
         }
         Ok(Demand::Mended)
+    }
+
+    /// Take along what lies around `address`, whose leaf the Guest has at `at` and we in `table`: entries that were used before
+    /// and so may be in a processor's TLB at any time. Most page faults of a Guest come right after a CR3 load, for pages that
+    /// it goes on using.
+    fn fill_around(&mut self, ram: &GuestRam, at: u32, table: u32, address: u32) -> Outcome<()> {
+        const USED: u32 = bits::PRESENT | bits::ACCESSED;
+        let first = self.format.leaf_index(address) & !(AROUND - 1);
+        let entries: [u32; AROUND as usize] = ram.read(at & !(4 * AROUND - 1))?;
+        for (index, pte) in (first..).zip(entries) {
+            let usable = pte & (USED | bits::LARGE) == USED && Shadow::page_of(pte) < ram.pages();
+            if usable && self.get(table, index) == 0 {
+                let leaf = self.shadow_of(ram, pte, pte & bits::DIRTY != 0);
+                self.set(table, index, leaf);
+            }
+        }
+        Ok(())
     }
 
     /// The Guest's flags without G, the real frame, and read-only until dirty.
