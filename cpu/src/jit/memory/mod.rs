@@ -29,6 +29,9 @@ pub enum Mapping {
     Single,
 }
 
+/// Protection is switched in pieces of this many bytes, a multiple of any host's page size.
+const GRAIN: usize = 1 << 16;
+
 /// A fixed range of code memory.
 pub(super) struct CodeMemory {
     writable: *mut u8,
@@ -63,14 +66,17 @@ impl CodeMemory {
     /// Put `bytes` at `offset`.
     pub fn write(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset <= self.len && bytes.len() <= self.len - offset, "code memory overrun");
+        let first = offset / GRAIN * GRAIN;
+        let len = (offset + bytes.len()).next_multiple_of(GRAIN).min(self.len) - first;
+        let pages = self.writable.wrapping_add(first);
         if self.mapping == Mapping::Single {
-            os::protect(self.writable, self.len, true);
+            os::protect(pages, len, true);
         }
         // SAFETY: the range was checked, is mapped writable now, and nothing executes while we write: compiled code
         // runs on this thread only.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.writable.add(offset), bytes.len()) };
         if self.mapping == Mapping::Single {
-            os::protect(self.writable, self.len, false);
+            os::protect(pages, len, false);
         }
     }
 

@@ -213,14 +213,30 @@ impl Translator<'_> {
             self.after.push((self.asm.pos(), self.float));
         }
         if matches!(flow, Flow::Next) {
-            self.put_right();
-            self.float_off();
-            let target = self.next;
-            self.edge(0, target);
+            self.fall_out();
         }
         self.flush_islands();
         self.edge_stubs();
         self.slow_paths();
+    }
+
+    /// Behind the last instruction if the flow goes on there: in reach of the checks before it.
+    fn fall_out(&mut self) {
+        let (mark, wrong, float) = (self.asm.pos(), self.wrong, self.float);
+        for fresh in [false, true] {
+            if fresh {
+                self.asm.buf.truncate(mark);
+                self.stubs.clear();
+                (self.wrong, self.float) = (wrong, float);
+                self.islands_here();
+            }
+            self.put_right();
+            self.float_off();
+            self.edge(0, self.next);
+            if self.islands_reach() {
+                break;
+            }
+        }
     }
 
     /// The page where the block goes on must be where it was; if not, the interpreter sees to it.
