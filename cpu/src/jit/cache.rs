@@ -6,6 +6,7 @@ use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
 use super::stats::JitStats;
 use super::{EmitFault, Leave, run};
+use crate::Cpu;
 use crate::decode::Op;
 use iced_x86::Instruction;
 use std::collections::HashMap;
@@ -50,6 +51,8 @@ struct ModeState {
     mode: Mode,
     table: JumpTable,
     dispatch: usize,
+    /// The mode that followed this one last.
+    next: usize,
 }
 
 /// Everything the compiled engine remembers.
@@ -187,22 +190,24 @@ impl Jit {
         self.by_source.clear();
     }
 
-    /// Make `mode` the current one.
-    pub(super) fn set_mode(&mut self, mode: &Mode) {
-        if self.modes.get(self.current).is_some_and(|m| m.mode == *mode) {
-            return;
-        }
-        self.current = match self.modes.iter().position(|m| m.mode == *mode) {
-            Some(known) => known,
-            None => self.add_mode(*mode),
-        };
+    /// Whether the processor is in the current mode.
+    pub(super) fn mode_holds(&self, cpu: &Cpu) -> bool {
+        self.modes.get(self.current).is_some_and(|m| m.mode.holds(cpu))
     }
 
-    /// The same if `mode` has been current before.
-    pub(super) fn set_known_mode(&mut self, mode: &Mode) -> bool {
-        let known = self.modes.iter().position(|m| m.mode == *mode);
-        self.current = known.unwrap_or(self.current);
-        known.is_some()
+    /// The number of the processor's mode, if it has been in it before.
+    pub(super) fn known_mode(&self, cpu: &Cpu) -> Option<usize> {
+        let holds = |&n: &usize| self.modes.get(n).is_some_and(|m| m.mode.holds(cpu));
+        let next = self.modes.get(self.current).map(|m| m.next);
+        next.filter(holds).or_else(|| (0..self.modes.len()).find(|n| holds(n)))
+    }
+
+    /// Make a mode that was found by [`Self::known_mode`] the current one.
+    pub(super) fn set_mode(&mut self, number: usize) {
+        if let Some(mode) = self.modes.get_mut(self.current) {
+            mode.next = number;
+        }
+        self.current = number;
     }
 
     /// Where the search for indirect targets of the current mode begins.
@@ -210,7 +215,8 @@ impl Jit {
         self.memory.address(self.modes[self.current].dispatch) as u64
     }
 
-    fn add_mode(&mut self, mode: Mode) -> usize {
+    /// Make `mode`, in which the processor has not been before, the current one.
+    pub(super) fn add_mode(&mut self, mode: Mode) {
         let table = JumpTable::new();
         let at = self.used;
         let leave = self.stubs.leave;
@@ -219,13 +225,8 @@ impl Jit {
         });
         self.memory.write(at, &code);
         self.used = (at + code.len()).next_multiple_of(16);
-        self.modes.push(ModeState { mode, table, dispatch: at });
-        self.modes.len() - 1
-    }
-
-    /// Whether `mode` is the current one.
-    pub(super) fn is_mode(&self, mode: &Mode) -> bool {
-        self.modes.get(self.current).is_some_and(|m| m.mode == *mode)
+        self.modes.push(ModeState { mode, table, dispatch: at, next: 0 });
+        self.set_mode(self.modes.len() - 1);
     }
 
     /// Code for `eip` in page `frame` of the backing store, in the current mode, if the jump table has it.

@@ -33,9 +33,6 @@ impl KnownSegment {
     }
 }
 
-const READABLE: u32 = 1;
-const WRITABLE: u32 = 2;
-const BIG: u32 = 4;
 /// FS and GS: every offset is valid; the first valid offset is 0.
 const FLAT: u32 = 8;
 const FROM_ZERO: u32 = 16;
@@ -51,43 +48,58 @@ fn bit(bit: u32, on: bool) -> u32 {
 
 /// Everything code of a mode knows, in as few words as possible, for they are compared often: base, bounds and rights
 /// of ES, CS, SS, DS; class of FS and GS; the processor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mode([u32; 19]);
 
-impl PartialEq for Mode {
-    /// Without a branch a word: they are nearly always equal.
-    #[inline]
-    fn eq(&self, other: &Mode) -> bool {
-        self.0.iter().zip(&other.0).fold(0, |all, (a, b)| all | (a ^ b)) == 0
-    }
+/// What is known of FS or GS.
+#[inline(always)]
+fn dynamic_class(s: &Segment) -> u32 {
+    let (first, last) = s.bounds();
+    s.class() | bit(FLAT, first == 0 && last == u32::MAX) | bit(FROM_ZERO, first == 0)
 }
 
-impl Eq for Mode {}
+/// What is known of the processor beside its segments.
+#[inline(always)]
+fn processor(cpu: &Cpu) -> u32 {
+    let masks = mxcsr::FLAGS << mxcsr::MASKS_SHIFT;
+    let simd = cpu.regs.cr0 & (cr0::EM | cr0::TS) == 0 && cpu.regs.cr4 & cr4::OSFXSR != 0;
+    bit(SIMD, simd)
+        | bit(MASKED, cpu.simd.mxcsr & masks == masks)
+        | bit(V86, cpu.regs.v86())
+        | (cpu.regs.cpl as u32) << CPL_SHIFT
+}
 
 impl Mode {
+    /// The mode the processor is in.
     pub fn of(cpu: &Cpu) -> Mode {
-        let regs = &cpu.regs;
-        let rights =
-            |s: &Segment| bit(READABLE, s.readable()) | bit(WRITABLE, s.writable()) | bit(BIG, s.big());
         let mut words = [0; 19];
         for n in 0..4 {
-            let s = &regs.seg[n];
+            let s = &cpu.regs.seg[n];
             let (first, last) = s.bounds();
-            words[4 * n..4 * n + 4].copy_from_slice(&[s.base, first, last, rights(s)]);
+            words[4 * n..4 * n + 4].copy_from_slice(&[s.base, first, last, s.class()]);
         }
         for n in 4..6 {
-            let s = &regs.seg[n];
-            let (first, last) = s.bounds();
-            let flat = bit(FLAT, first == 0 && last == u32::MAX);
-            words[12 + n] = rights(s) | flat | bit(FROM_ZERO, first == 0);
+            words[12 + n] = dynamic_class(&cpu.regs.seg[n]);
         }
-        let masks = mxcsr::FLAGS << mxcsr::MASKS_SHIFT;
-        let simd = regs.cr0 & (cr0::EM | cr0::TS) == 0 && regs.cr4 & cr4::OSFXSR != 0;
-        words[18] = bit(SIMD, simd)
-            | bit(MASKED, cpu.simd.mxcsr & masks == masks)
-            | bit(V86, regs.v86())
-            | (regs.cpl as u32) << CPL_SHIFT;
+        words[18] = processor(cpu);
         Mode(words)
+    }
+
+    /// Whether the processor is in this mode: [`Mode::of`] and a comparison, with nothing in memory between them and
+    /// without a branch a word, for it nearly always is.
+    #[inline]
+    pub fn holds(&self, cpu: &Cpu) -> bool {
+        let mut difference = processor(cpu) ^ self.0[18];
+        for n in 0..4 {
+            let s = &cpu.regs.seg[n];
+            let (first, last) = s.bounds();
+            let words = &self.0[4 * n..4 * n + 4];
+            difference |= (s.base ^ words[0]) | (first ^ words[1]) | (last ^ words[2]) | (s.class() ^ words[3]);
+        }
+        for n in 4..6 {
+            difference |= dynamic_class(&cpu.regs.seg[n]) ^ self.0[12 + n];
+        }
+        difference == 0
     }
 
     pub fn segment(&self, seg: SegReg) -> KnownSegment {
@@ -95,9 +107,9 @@ impl Mode {
         let known = |base, bounds, rights: u32, dynamic| KnownSegment {
             base,
             bounds,
-            readable: rights & READABLE != 0,
-            writable: rights & WRITABLE != 0,
-            big: rights & BIG != 0,
+            readable: rights & Segment::READABLE != 0,
+            writable: rights & Segment::WRITABLE != 0,
+            big: rights & Segment::BIG != 0,
             dynamic,
         };
         if n < 4 {

@@ -120,20 +120,36 @@ impl Cpu {
     /// Make the mode and view of the processor those of compiled code. Whether that changed anything; `None` if only
     /// the run loop can do it.
     fn follow_mode(&mut self) -> Option<bool> {
-        let mode = Mode::of(self);
         let view = self.flat_view();
-        let generation = self.blocks.generation();
-        let jit = self.jit.as_mut()?;
-        if generation != jit.generation {
+        let jit = self.jit.as_ref()?;
+        if self.blocks.generation() != jit.generation {
             return None;
         }
-        let changed = !jit.is_mode(&mode) || view != self.frame.view;
-        if changed && !jit.is_mode(&mode) && !jit.set_known_mode(&mode) {
-            return None;
+        let mut changed = view != self.frame.view;
+        if !jit.mode_holds(self) {
+            changed = true;
+            let known = jit.known_mode(self)?;
+            self.jit.as_mut()?.set_mode(known);
         }
         self.frame.view = view;
-        self.frame.dispatch = jit.dispatch_address();
+        self.frame.dispatch = self.jit.as_ref()?.dispatch_address();
         Some(changed)
+    }
+
+    /// Make the mode of the processor the current one.
+    fn find_mode(&mut self) {
+        let Some(jit) = &self.jit else { return };
+        if jit.mode_holds(self) {
+            return;
+        }
+        let known = jit.known_mode(self);
+        let mode = Mode::of(self);
+        if let Some(jit) = &mut self.jit {
+            match known {
+                Some(number) => jit.set_mode(number),
+                None => jit.add_mode(mode),
+            }
+        }
     }
 
     /// Use the compiled engine from now on.
@@ -205,13 +221,13 @@ impl Cpu {
     pub(crate) fn run_compiled(&mut self) -> Result<(), Fault> {
         let generation = self.blocks.generation();
         let view = self.flat_view();
-        let mode = Mode::of(self);
         let Some(jit) = &mut self.jit else { return self.run_block() };
         jit.safe_point(generation);
         if jit.rests(self.insns) {
             return self.run_block();
         }
-        jit.set_mode(&mode);
+        self.find_mode();
+        let Some(jit) = &self.jit else { return self.run_block() };
         let enter = jit.enter_address();
         // SAFETY: the fixed code at `enter` is a function of this type.
         let enter: extern "sysv64" fn(*mut Cpu, u64) -> Leave = unsafe { std::mem::transmute(enter) };

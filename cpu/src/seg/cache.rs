@@ -57,11 +57,13 @@ impl Segment {
     }
 
     /// What a register holds after loading `selector` that names `d`.
+    #[inline(always)]
     pub fn from_descriptor(selector: u16, d: Descriptor) -> Segment {
         Segment::new(selector, d.base(), d.limit(), d.hi & 0x00F0_FF00)
     }
 
     /// A segment with explicit hidden parts; `attr` is laid out as in a descriptor's high word.
+    #[inline(always)]
     pub fn new(selector: u16, base: u32, limit: u32, attr: u32) -> Segment {
         let mut s = Segment { selector, base, limit, attr: attr & 0x00F0_FF00, lo: 0, hi: limit, rights: 0 };
         let d = s.descriptor();
@@ -139,13 +141,16 @@ impl Segment {
     }
 
     /// Some access may read.
-    pub(crate) const fn readable(&self) -> bool {
-        self.rights & READ != 0
-    }
-
+    pub(crate) const READABLE: u32 = READ as u32;
     /// Some access may write.
-    pub(crate) const fn writable(&self) -> bool {
-        self.rights & WRITE != 0
+    pub(crate) const WRITABLE: u32 = WRITE as u32;
+    /// D/B.
+    pub(crate) const BIG: u32 = 1 << 2;
+
+    /// Which of `READABLE`, `WRITABLE` and `BIG` it is.
+    #[inline(always)]
+    pub(crate) const fn class(&self) -> u32 {
+        self.rights as u32 | self.attr >> 20 & Segment::BIG
     }
 }
 

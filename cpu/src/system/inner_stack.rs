@@ -3,6 +3,7 @@
 
 use crate::Cpu;
 use crate::fault::Fault;
+use crate::mmu::View;
 use crate::mutant::Mutant;
 use crate::regs::gpr::ESP;
 use crate::seg::{SegReg, Segment, SystemType, is_null, selector_index_bits};
@@ -56,6 +57,42 @@ impl Frame {
     /// Push a value as 16 or 32 bits.
     pub fn push_sized(&mut self, cpu: &mut Cpu, value: u32, wide: bool) -> Result<(), Fault> {
         if wide { self.push(cpu, value) } else { self.push(cpu, value as u16) }
+    }
+
+    /// Push `values` in order, each as 16 or 32 bits.
+    ///
+    /// # Errors
+    /// As [`Self::push`].
+    pub fn push_all(&mut self, cpu: &mut Cpu, values: &[u32], wide: bool) -> Result<(), Fault> {
+        if !wide || !self.push_at_once(cpu, values) {
+            for &value in values {
+                self.push_sized(cpu, value, wide)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Push 32-bit `values` if one check says that nothing can happen.
+    fn push_at_once(&mut self, cpu: &mut Cpu, values: &[u32]) -> bool {
+        let bytes = 4 * values.len() as u32;
+        let Some(esp) = self.esp.checked_sub(bytes) else { return false };
+        let view = if self.user { cpu.view } else { View::Supervisor };
+        let linear = self.ss.base.wrapping_add(esp);
+        let fast = cpu.tlb.fast(view, linear);
+        if !self.ss.big()
+            || !self.ss.allows_write(esp, bytes)
+            || fast.write != linear & !0xFFF
+            || linear & 0xFFF > 0x1000 - bytes
+        {
+            return false;
+        }
+        let mut at = linear.wrapping_add(fast.delta);
+        for &value in values.iter().rev() {
+            cpu.mem.write_at(at, value);
+            at += 4;
+        }
+        self.esp = esp;
+        true
     }
 
     /// Make this stack the current one. With a 16-bit stack segment the high half of ESP stays what it was.

@@ -102,10 +102,7 @@ impl Cpu {
         if vector as u32 * 8 + 7 > self.regs.idtr.limit as u32 {
             return Err(Fault::gp(error));
         }
-        let at = self.regs.idtr.base.wrapping_add(vector as u32 * 8);
-        let lo = self.load_system(at)?;
-        let hi = self.load_system(at.wrapping_add(4))?;
-        Ok(Descriptor { lo, hi })
+        self.read_descriptor(self.regs.idtr.base.wrapping_add(vector as u32 * 8))
     }
 
     fn deliver_protected(&mut self, int: Interrupt) -> Result<(), Fault> {
@@ -160,17 +157,19 @@ impl Cpu {
                 frame.push_sized(self, selector as u32, wide)?;
             }
         }
-        if inner {
-            frame.push_sized(self, self.regs.ss().selector as u32, wide)?;
-            frame.push_sized(self, self.regs.gpr[ESP], wide)?;
-        }
-        frame.push_sized(self, self.pushed_flags(&int), wide)?;
-        frame.push_sized(self, self.regs.cs().selector as u32, wide)?;
-        frame.push_sized(self, int.return_eip, wide)?;
-        if let Some(error) = int.error {
-            let error = if self.mutated(Mutant::ErrorCodeWrong) { error ^ 4 } else { error };
-            frame.push_sized(self, error as u32, wide)?;
-        }
+        let error = int.error.map_or(0, |error| {
+            (if self.mutated(Mutant::ErrorCodeWrong) { error ^ 4 } else { error }) as u32
+        });
+        let values = [
+            self.regs.ss().selector as u32,
+            self.regs.gpr[ESP],
+            self.pushed_flags(&int),
+            self.regs.cs().selector as u32,
+            int.return_eip,
+            error,
+        ];
+        let (first, end) = (if inner { 0 } else { 2 }, if int.error.is_some() { 6 } else { 5 });
+        frame.push_all(self, &values[first..end], wide)?;
         let d = self.mark_accessed(found)?;
 
         frame.commit(self);

@@ -45,6 +45,19 @@ impl Cpu {
         self.attention = true;
     }
 
+    /// Where in the backing store the `bytes` on top of the stack are, if one check says that they can be read there.
+    fn plain_frame(&self, bytes: u32) -> Option<u32> {
+        let (ss, esp) = (self.regs.ss(), self.regs.gpr[ESP]);
+        let linear = ss.base.wrapping_add(esp);
+        let fast = self.tlb.fast(self.view, linear);
+        let there = ss.big()
+            && ss.allows_read(esp, bytes)
+            && esp <= u32::MAX - bytes
+            && fast.read == linear & !0xFFF
+            && linear & 0xFFF <= 0x1000 - bytes;
+        there.then(|| linear.wrapping_add(fast.delta))
+    }
+
     fn iret<W: Word>(&mut self) -> Result<(), Fault> {
         self.attention = true;
         if !self.regs.protected() {
@@ -53,9 +66,14 @@ impl Cpu {
         if self.regs.flags.has(flags::NT) {
             return self.iret_to_previous_task();
         }
-        let eip = self.peek::<W>(0)?.to_u32();
-        let cs = self.peek::<W>(W::BYTES)?.to_u32() as u16;
-        let new_flags = self.peek::<W>(2 * W::BYTES)?.to_u32();
+        let frame = self.plain_frame(5 * W::BYTES);
+        let slot = |cpu: &mut Cpu, n: u32| match frame {
+            Some(at) => Ok(cpu.mem.read_at::<W>(at + n * W::BYTES).to_u32()),
+            None => cpu.peek::<W>(n * W::BYTES).map(W::to_u32),
+        };
+        let eip = slot(self, 0)?;
+        let cs = slot(self, 1)? as u16;
+        let new_flags = slot(self, 2)?;
         if W::BITS == 32 && new_flags & flags::VM != 0 && self.regs.cpl == 0 {
             return self.iret_to_v86(eip, cs, new_flags);
         }
@@ -74,8 +92,8 @@ impl Cpu {
                 cpu.load_flags(new_flags, mask);
             });
         } else {
-            let esp = self.peek::<W>(3 * W::BYTES)?.to_u32();
-            let ss = self.peek::<W>(4 * W::BYTES)?.to_u32() as u16;
+            let esp = slot(self, 3)?;
+            let ss = slot(self, 4)? as u16;
             let ss = self.check_return_stack(ss, rpl)?;
             if eip > found.d.limit() {
                 return Err(Fault::GP0);

@@ -3,6 +3,7 @@
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
+use crate::mmu::View;
 use crate::interp::operand::{Mem, Reg, Source, has_memory};
 use crate::mutant::Mutant;
 use crate::seg::{Descriptor, SegReg, Segment, is_null, selector_index_bits};
@@ -19,6 +20,7 @@ pub(crate) struct Found {
 
 impl Cpu {
     /// Read the descriptor that `selector` names; `beyond` makes the fault for one outside its table.
+    #[inline(always)]
     pub(crate) fn find_descriptor(
         &mut self,
         selector: u16,
@@ -34,9 +36,19 @@ impl Cpu {
             return Err(beyond(selector_index_bits(selector)));
         }
         let at = base.wrapping_add(offset);
+        Ok(Found { d: self.read_descriptor(at)?, at })
+    }
+
+    /// The descriptor at a linear address.
+    #[inline(always)]
+    pub(crate) fn read_descriptor(&mut self, at: u32) -> Result<Descriptor, Fault> {
+        let fast = self.tlb.fast(View::Supervisor, at);
+        if fast.read == at & !0xFFF && at & 0xFFF <= 0x1000 - 8 {
+            let offset = at.wrapping_add(fast.delta);
+            return Ok(Descriptor { lo: self.mem.read_at(offset), hi: self.mem.read_at(offset + 4) });
+        }
         let lo = self.load_system(at)?;
-        let hi = self.load_system(at.wrapping_add(4))?;
-        Ok(Found { d: Descriptor { lo, hi }, at })
+        Ok(Descriptor { lo, hi: self.load_system(at.wrapping_add(4))? })
     }
 
     /// The outcome of comparing privilege levels (SDM vol. 3, 5.5).
@@ -45,6 +57,7 @@ impl Cpu {
     }
 
     /// Set the accessed bit in memory and give back the descriptor with it set.
+    #[inline]
     pub(crate) fn mark_accessed(&mut self, found: Found) -> Result<Descriptor, Fault> {
         let hi = found.d.hi | 1 << 8;
         if hi != found.d.hi {
@@ -57,6 +70,7 @@ impl Cpu {
     ///
     /// # Errors
     /// #GP, #NP or #SS with the selector; #PF.
+    #[inline(always)]
     pub(crate) fn prepare_segment(&mut self, seg: SegReg, selector: u16) -> Result<Segment, Fault> {
         if !self.regs.protected() {
             return Ok(self.real_mode_segment(seg, selector));
@@ -79,6 +93,7 @@ impl Cpu {
         Segment::new(selector, (selector as u32) << 4, limit, attr)
     }
 
+    #[inline(always)]
     fn prepare_stack_segment(&mut self, selector: u16) -> Result<Segment, Fault> {
         if is_null(selector) {
             return Err(Fault::GP0);
@@ -96,6 +111,7 @@ impl Cpu {
         Ok(Segment::from_descriptor(selector, self.mark_accessed(found)?))
     }
 
+    #[inline(always)]
     fn prepare_data_segment(&mut self, selector: u16) -> Result<Segment, Fault> {
         if is_null(selector) {
             return Ok(Segment::null(selector));
@@ -116,6 +132,7 @@ impl Cpu {
     }
 
     /// Load `seg`; a load of SS holds off interrupts and debug traps for one instruction.
+    #[inline(always)]
     pub(crate) fn load_segment(&mut self, seg: SegReg, selector: u16) -> Result<(), Fault> {
         let loaded = self.prepare_segment(seg, selector)?;
         self.regs.seg[seg as usize] = loaded;

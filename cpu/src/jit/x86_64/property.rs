@@ -161,8 +161,9 @@ pub(super) fn writes(insn: &Instruction, r: Reg) -> bool {
 
 /// Instructions in the middle of a block that may change what the code takes for granted.
 pub(super) fn changes_mode(insn: &Instruction) -> bool {
-    (0..insn.op_count()).any(|n| insn.op_register(n).is_segment_register())
-        || (0..insn.op_count()).any(|n| insn.op_register(n).is_cr())
+    let target = insn.op0_register();
+    (target.is_segment_register() && insn.mnemonic() != Mnemonic::Push)
+        || target.is_cr()
         || matches!(
             insn.mnemonic(),
             Mnemonic::Clts
