@@ -1,6 +1,6 @@
 //! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
 
-use super::backend::{self, EdgeSite, Quirks, Source, Stubs};
+use super::backend::{self, EdgeSite, Quirks, Runtime, Source, Stubs};
 use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
@@ -66,7 +66,7 @@ pub(crate) struct Jit {
     current: usize,
     blocks: Vec<Compiled>,
     /// Compiled forms of each decoded block.
-    by_source: HashMap<u32, Vec<u32>>,
+    by_source: Vec<Vec<u32>>,
     /// Instructions of forgotten blocks that may still be running.
     graveyard: Vec<Box<[Op]>>,
     /// The state of the block cache this belongs to.
@@ -99,8 +99,11 @@ impl Jit {
             return Err(io::Error::other("the compiled engine needs a processor with BMI2 (2013 or later)"));
         }
         let mut memory = CodeMemory::new(MEMORY, mapping)?;
-        let (code, stubs) =
-            backend::fixed(run::call as *const () as u64, run::call_checked as *const () as u64);
+        let (code, stubs) = backend::fixed(Runtime {
+            call: run::call as *const () as u64,
+            call_checked: run::call_checked as *const () as u64,
+            seek: run::seek as *const () as u64,
+        });
         memory.write(0, &code);
         let fixed = code.len().next_multiple_of(64);
         Ok(Jit {
@@ -112,7 +115,7 @@ impl Jit {
             modes: Vec::new(),
             current: 0,
             blocks: Vec::new(),
-            by_source: HashMap::new(),
+            by_source: Vec::new(),
             graveyard: Vec::new(),
             generation,
             debt: 0,
@@ -219,9 +222,9 @@ impl Jit {
     pub(super) fn add_mode(&mut self, mode: Mode) {
         let table = JumpTable::new();
         let at = self.used;
-        let leave = self.stubs.leave;
+        let seek = self.stubs.seek;
         let code = backend::dispatch(table.address(), mode.cs().base, Leave::Indirect as u32, |end| {
-            (leave as i64 - (at + end) as i64) as i32
+            (seek as i64 - (at + end) as i64) as i32
         });
         self.memory.write(at, &code);
         self.used = (at + code.len()).next_multiple_of(16);
@@ -236,7 +239,7 @@ impl Jit {
 
     /// The compiled form of decoded block `source` for `eip` in the current mode; in the jump table from now on.
     pub fn find(&mut self, source: u32, eip: u32) -> Option<u32> {
-        let id = *self.by_source.get(&source)?.iter().find(|&&id| {
+        let id = *self.by_source.get(source as usize)?.iter().find(|&&id| {
             let b = &self.blocks[id as usize];
             b.eip == eip && b.mode == self.current
         })?;
@@ -315,9 +318,20 @@ impl Jit {
             incoming: Vec::new(),
             ops,
         });
-        self.by_source.entry(source).or_default().push(id);
+        if self.by_source.len() <= source as usize {
+            self.by_source.resize_with(source as usize + 1, Vec::new);
+        }
+        self.by_source[source as usize].push(id);
         self.put_in_table(id);
         Some(id)
+    }
+
+    /// What edge number `edge` is linked to, if that is the code for `eip` in page `frame` of the backing store.
+    pub fn linked(&self, edge: u32, eip: u32, frame: u32) -> Option<u64> {
+        let target = self.blocks.get(edge as usize / 2)?.links[edge as usize % 2];
+        let to = self.blocks.get(target as usize)?;
+        let same = to.eip == eip && to.frame == frame && to.mode == self.current;
+        same.then(|| self.memory.address(to.place) as u64)
     }
 
     /// Edge number `edge` leads to block `target` from now on.
@@ -332,12 +346,17 @@ impl Jit {
         if site.guard.is_none() && source.frame != to.frame {
             return;
         }
-        let (place, frame) = (to.place, to.frame);
+        let (place, frame, old) = (to.place, to.frame, source.links[k]);
         if let Some(guard) = site.guard {
             self.memory.write(guard, &(frame + 1).wrapping_neg().to_le_bytes());
         }
         self.memory.write(site.jump, &backend::jump_distance(site.jump, place));
         self.blocks[from].links[k] = target;
+        if let Some(old) = self.blocks.get_mut(old as usize)
+            && let Some(at) = old.incoming.iter().position(|&e| e == edge)
+        {
+            old.incoming.swap_remove(at);
+        }
         self.blocks[target as usize].incoming.push(edge);
         self.stats.links += 1;
     }
@@ -356,7 +375,7 @@ impl Jit {
         if stale || self.emit_fault == Some(EmitFault::CodeWriteUnseen) {
             return;
         }
-        for id in self.by_source.remove(&source).unwrap_or_default() {
+        for id in self.by_source.get_mut(source as usize).map(std::mem::take).unwrap_or_default() {
             self.stats.invalidated += 1;
             self.debt += COST_OF_BLOCK;
             for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {

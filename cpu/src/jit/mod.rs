@@ -25,6 +25,7 @@ mod stats;
 mod tests;
 mod x86_64;
 
+use crate::fault::Fault;
 use x86_64 as backend;
 
 pub(crate) use cache::Jit;
@@ -81,4 +82,6 @@ pub(crate) struct Frame {
     pub left_by: u16,
     /// For [`Leave::Moved`]: where the search for the block at EIP begins.
     pub dispatch: u64,
+    /// The fault of the fetch that made compiled code leave.
+    pub fault: Option<Fault>,
 }

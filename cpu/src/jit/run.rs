@@ -39,7 +39,31 @@ pub(super) extern "sysv64" fn call_checked(cpu: *mut Cpu, op: *const Op) -> u32 
     cpu.call_handler(op, true)
 }
 
+/// Called by compiled code that leaves for `reason`, the next block being unknown: the address of its code, or 0 to
+/// leave indeed. Registers and flags are in the `Cpu` and its frame.
+pub(super) extern "sysv64" fn seek(cpu: *mut Cpu, reason: u32) -> u64 {
+    // SAFETY: as in `call`.
+    let cpu = unsafe { &mut *cpu };
+    cpu.seek_code(reason == Leave::Edge as u32)
+}
+
 impl Cpu {
+    fn seek_code(&mut self, by_edge: bool) -> u64 {
+        self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);
+        if self.insns >= self.stop_at {
+            return 0;
+        }
+        let found = self.compiled_code(by_edge.then_some(self.frame.edge));
+        match found {
+            Ok(Some(code)) if !self.attention => code,
+            Ok(_) => 0,
+            Err(fault) => {
+                self.frame.fault = Some(fault);
+                0
+            }
+        }
+    }
+
     fn call_handler(&mut self, op: &Op, checked: bool) -> u32 {
         self.regs.flags.set_arith(unpacked(self.frame.flags));
         let before = self.frame.end - (self.frame.budget - BUDGET_BASE);
@@ -233,37 +257,34 @@ impl Cpu {
         let enter: extern "sysv64" fn(*mut Cpu, u64) -> Leave = unsafe { std::mem::transmute(enter) };
         self.frame.view = view;
         self.frame.host_mxcsr = mxcsr::RESET;
-        let mut edge = None;
-        loop {
-            let Some(code) = self.compiled_code(edge.take())? else { return self.run_block() };
-            let room = (self.stop_at - self.insns).min(LONGEST_STAY);
-            let before = self.insns;
-            self.frame.end = before + room;
-            self.frame.budget = BUDGET_BASE + room;
-            self.frame.flags = packed(self.regs.flags.arith());
-            let cpu: *mut Cpu = self;
-            let leave = enter(cpu, code);
-            if matches!(leave, Leave::Budget | Leave::Edge | Leave::Indirect) {
-                self.regs.flags.set_arith(unpacked(self.frame.flags));
-                self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);
+        let Some(code) = self.compiled_code(None)? else { return self.run_block() };
+        let room = (self.stop_at - self.insns).min(LONGEST_STAY);
+        let before = self.insns;
+        self.frame.end = before + room;
+        self.frame.budget = BUDGET_BASE + room;
+        self.frame.flags = packed(self.regs.flags.arith());
+        let cpu: *mut Cpu = self;
+        let leave = enter(cpu, code);
+        if matches!(leave, Leave::Budget | Leave::Edge | Leave::Indirect) {
+            self.regs.flags.set_arith(unpacked(self.frame.flags));
+            self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);
+        }
+        if let Some(jit) = &mut self.jit {
+            jit.stats.entries += 1;
+            jit.stats.exits[leave as usize - 1] += 1;
+            jit.stats.retired += self.insns - before;
+            if leave == Leave::Attention {
+                *jit.left_by.entry(self.frame.left_by).or_default() += 1;
             }
-            if let Some(jit) = &mut self.jit {
-                jit.stats.entries += 1;
-                jit.stats.exits[leave as usize - 1] += 1;
-                jit.stats.retired += self.insns - before;
-                if leave == Leave::Attention {
-                    *jit.left_by.entry(self.frame.left_by).or_default() += 1;
-                }
-            }
-            match leave {
-                Leave::Budget => return self.run_block(),
-                Leave::Edge => edge = Some(self.frame.edge),
-                Leave::Indirect => {}
-                Leave::Attention | Leave::Moved => return Ok(()),
-            }
-            if self.insns >= self.stop_at {
-                return Ok(());
-            }
+        }
+        if let Some(fault) = self.frame.fault.take() {
+            return Err(fault);
+        }
+        match leave {
+            // What comes next is interpreted, or stops the run loop.
+            Leave::Edge | Leave::Indirect if self.attention || self.insns >= self.stop_at => Ok(()),
+            Leave::Budget | Leave::Edge | Leave::Indirect => self.run_block(),
+            Leave::Attention | Leave::Moved => Ok(()),
         }
     }
 
@@ -281,10 +302,12 @@ impl Cpu {
         let Some(offset) = self.fetch_offset(linear)? else { return Ok(None) };
         let frame = offset >> 12;
         let Some(jit) = &self.jit else { return Ok(None) };
-        if edge.is_none()
-            && let Some(code) = jit.find_quickly(eip, frame)
-        {
-            return Ok(Some(code));
+        let known = match edge {
+            Some(edge) => jit.linked(edge, eip, frame),
+            None => jit.find_quickly(eip, frame),
+        };
+        if known.is_some() {
+            return Ok(known);
         }
         let source = match self.block_at(offset, big) {
             Some(source) if self.blocks.tail(source).is_none() => source,

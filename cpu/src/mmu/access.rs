@@ -154,7 +154,7 @@ impl Cpu {
         let first = self.translate(linear, Access::Read, user)?;
         let in_page = 0x1000 - (linear & 0xFFF);
         let value = if in_page >= W::BYTES {
-            self.remember_fast(linear, first, user);
+            self.remember_fast(linear, first, Access::Read, user);
             self.phys_read(first)
         } else {
             let second = self.translate(linear.wrapping_add(in_page), Access::Read, user)?;
@@ -177,7 +177,7 @@ impl Cpu {
         let in_page = 0x1000 - (linear & 0xFFF);
         if in_page >= W::BYTES {
             self.phys_write(first, value);
-            self.remember_fast(linear, first, user);
+            self.remember_fast(linear, first, Access::Write, user);
         } else {
             let second = self.translate(linear.wrapping_add(in_page), Access::Write, user)?;
             for i in 0..W::BYTES {
@@ -204,7 +204,7 @@ impl Cpu {
     }
 
     /// Make the next access to this page fast if it is plain RAM and nobody watches it.
-    fn remember_fast(&mut self, linear: u32, phys: u64, user: bool) {
+    fn remember_fast(&mut self, linear: u32, phys: u64, access: Access, user: bool) {
         let view = if user { View::User } else { View::Supervisor };
         if self.view == View::Checked || self.watches_page(linear) {
             return;
@@ -221,7 +221,7 @@ impl Cpu {
             write &= entry.is_dirty() && self.permits(entry, Access::Write, user);
             fetch = self.permits(entry, Access::Fetch, user);
         }
-        self.tlb.fill_fast(view, linear, offset, [true, write, fetch]);
+        self.tlb.fill_fast(view, linear, offset, access, [write, fetch]);
     }
 
     /// Backing-store offset of the code byte at linear address `linear`, or `None` if it is not in RAM or ROM.
@@ -244,7 +244,7 @@ impl Cpu {
     fn fetch_offset_slow(&mut self, linear: u32) -> Result<Option<u32>, Fault> {
         let user = self.regs.cpl == 3;
         let phys = self.translate(linear, Access::Fetch, user)?;
-        self.remember_fast(linear, phys, user);
+        self.remember_fast(linear, phys, Access::Fetch, user);
         Ok(match self.mem.page_kind(self.gate_a20(phys)) {
             PageKind::Ram(offset) | PageKind::Rom(offset) => Some(offset | phys as u32 & 0xFFF),
             PageKind::Bus => None,

@@ -23,18 +23,52 @@ pub(crate) const WRITE: i32 = TABLE as i32 - BIAS as i32;
 /// Displacement of the fetch table.
 pub(crate) const FETCH: i32 = 2 * TABLE as i32 - BIAS as i32;
 
-/// Pages listed as used at most, a page perhaps more than once.
-const MOST_USED: usize = 1 << 17;
+/// Tables of a view.
+const READS: usize = 0;
+const WRITES: usize = 1;
+const FETCHES: usize = 2;
+
+/// Pages with an entry in some tables, each once: what a flush has to clear.
+struct Used {
+    pages: Vec<u32>,
+    listed: Vec<u64>,
+}
+
+impl Used {
+    fn new() -> Used {
+        Used { pages: Vec::new(), listed: vec![0; PAGES / 64] }
+    }
+
+    fn insert(&mut self, page: u32) {
+        if let Some(word) = self.listed.get_mut(page as usize / 64) {
+            let bit = 1 << (page % 64);
+            if *word & bit == 0 {
+                *word |= bit;
+                self.pages.push(page);
+            }
+        }
+    }
+
+    fn pop(&mut self) -> Option<u32> {
+        let page = self.pages.pop()?;
+        if let Some(word) = self.listed.get_mut(page as usize / 64) {
+            *word &= !(1 << (page % 64));
+        }
+        Some(page)
+    }
+}
 
 /// One view.
 pub(crate) struct FlatView {
     tables: MmapMut,
-    used: Vec<u32>,
+    /// Pages that may be in the read and write tables, and in the fetch table.
+    data: Used,
+    code: Used,
 }
 
 impl FlatView {
     fn new() -> io::Result<FlatView> {
-        Ok(FlatView { tables: MmapMut::map_anon(3 * TABLE)?, used: Vec::new() })
+        Ok(FlatView { tables: MmapMut::map_anon(3 * TABLE)?, data: Used::new(), code: Used::new() })
     }
 
     /// What compiled code keeps in a register.
@@ -44,7 +78,7 @@ impl FlatView {
 
     /// The page at `linear` may be fetched from.
     pub fn fetches(&self, linear: u32) -> bool {
-        self.get(2, linear >> 12) != 0
+        self.get(FETCHES, linear >> 12) != 0
     }
 
     fn set(&mut self, table: usize, page: u32, value: u64) {
@@ -60,16 +94,19 @@ impl FlatView {
     }
 
     fn drop_all(&mut self) {
-        while let Some(page) = self.used.pop() {
-            self.clear(page);
+        while let Some(page) = self.data.pop() {
+            self.set(READS, page, 0);
+            self.clear(WRITES, page);
+        }
+        while let Some(page) = self.code.pop() {
+            self.set(FETCHES, page, 0);
         }
     }
 
-    fn clear(&mut self, page: u32) {
-        for table in 0..3 {
-            if self.get(table, page) != 0 {
-                self.set(table, page, 0);
-            }
+    /// Most pages are not written to: do not touch the table for those.
+    fn clear(&mut self, table: usize, page: u32) {
+        if self.get(table, page) != 0 {
+            self.set(table, page, 0);
         }
     }
 }
@@ -101,23 +138,27 @@ impl FlatViews {
         self.fills
     }
 
-    /// Mirror of `Tlb::fill_fast`.
-    pub fn fill(&mut self, view: usize, linear: u32, offset: u32, [read, write, fetch]: [bool; 3]) {
+    /// Mirror of `Tlb::fill_fast` for reads, and writes if `write`.
+    pub fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool) {
         self.fills += 1;
         let view = &mut self.views[view];
         let page = linear >> 12;
         let delta = self.ram.wrapping_add((offset & !0xFFF) as u64).wrapping_sub((linear & !0xFFF) as u64);
-        if (0..3).all(|table| view.get(table, page) == 0) {
-            // Pages that INVLPG dropped stay listed; a list that long is not worth keeping.
-            if view.used.len() == MOST_USED {
-                view.drop_all();
-            }
-            view.used.push(page);
+        view.data.insert(page);
+        view.set(READS, page, delta);
+        if write {
+            view.set(WRITES, page, delta);
+        } else {
+            view.clear(WRITES, page);
         }
-        let entry = |on: bool, value: u64| if on { value } else { 0 };
-        view.set(0, page, entry(read, delta));
-        view.set(1, page, entry(write, delta));
-        view.set(2, page, entry(fetch, (offset >> 12) as u64 + 1));
+    }
+
+    /// Mirror of `Tlb::fill_fast` for fetches.
+    pub fn fill_fetch(&mut self, view: usize, linear: u32, offset: u32) {
+        self.fills += 1;
+        let view = &mut self.views[view];
+        view.code.insert(linear >> 12);
+        view.set(FETCHES, linear >> 12, (offset >> 12) as u64 + 1);
     }
 
     /// Forget everything.
@@ -128,11 +169,9 @@ impl FlatViews {
     /// Forget that writes are fast.
     pub fn drop_writes(&mut self) {
         for view in &mut self.views {
-            for n in 0..view.used.len() {
-                let page = view.used[n];
-                if view.get(1, page) != 0 {
-                    view.set(1, page, 0);
-                }
+            for n in 0..view.data.pages.len() {
+                let page = view.data.pages[n];
+                view.clear(WRITES, page);
             }
         }
     }
@@ -140,7 +179,9 @@ impl FlatViews {
     /// Forget one page.
     pub fn drop_page(&mut self, linear: u32) {
         for view in &mut self.views[..2] {
-            view.clear(linear >> 12);
+            for table in [READS, WRITES, FETCHES] {
+                view.clear(table, linear >> 12);
+            }
         }
     }
 }

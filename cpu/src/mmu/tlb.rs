@@ -8,6 +8,7 @@
 //! In front of the entries sit *fast views*, small direct-mapped tables that answer "RAM, right permitted, nothing to
 //! check" with one compare. They only cache: dropping them at any moment changes nothing but speed.
 
+use super::Access;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const L1: usize = 1024;
@@ -194,14 +195,17 @@ impl Tlb {
 
     /// Put `entry` in for the page of `linear`.
     pub fn insert(&mut self, linear: u32, entry: TlbEntry) {
-        self.drop_fast_page(linear);
         let table =
             self.entries[(linear >> 22) as usize].get_or_insert_with(|| Box::new([TlbEntry::default(); L1]));
         let slot = &mut table[(linear >> 12) as usize % L1];
-        if slot.0 & TlbEntry::LISTED == 0 {
+        let old = std::mem::replace(slot, entry.with(TlbEntry::LISTED, true));
+        if old.0 & TlbEntry::LISTED == 0 {
             self.live.push(linear >> 12);
         }
-        *slot = entry.with(TlbEntry::LISTED, true);
+        if old.is_valid() {
+            // While there was no entry no line could be fast.
+            self.drop_fast_page(linear);
+        }
         if entry.is_large() {
             self.large.insert((linear >> 22) as usize);
         }
@@ -262,13 +266,17 @@ impl Tlb {
         &self.fast[view as usize][(linear >> 12) as usize % FAST]
     }
 
-    /// Make accesses of the given kinds to the page of `linear` fast; `offset` is the page's place in RAM.
+    /// Make accesses like `access` to the page of `linear` fast: data, with writes if `write`, or fetches if `fetch`.
+    /// `offset` is the page's place in RAM.
+    ///
+    /// Each kind is made fast by an access of that kind, so that what is fast here is fast for compiled code.
     pub(crate) fn fill_fast(
         &mut self,
         view: View,
         linear: u32,
         offset: u32,
-        [read, write, fetch]: [bool; 3],
+        access: Access,
+        [write, fetch]: [bool; 2],
     ) {
         if view == View::Checked {
             return;
@@ -276,16 +284,22 @@ impl Tlb {
         let page = linear & !0xFFF;
         let index = (linear >> 12) as usize % FAST;
         let tag = |on: bool| if on { page } else { NO_PAGE };
-        self.fast[view as usize][index] = FastEntry {
-            read: tag(read),
-            write: tag(write),
-            fetch: tag(fetch),
-            delta: (offset & !0xFFF).wrapping_sub(page),
-        };
+        let entry = &mut self.fast[view as usize][index];
+        if ![entry.read, entry.fetch].contains(&page) {
+            *entry = FastEntry { delta: (offset & !0xFFF).wrapping_sub(page), ..EMPTY };
+        }
+        match access {
+            Access::Read | Access::Write => (entry.read, entry.write) = (page, tag(write)),
+            Access::Fetch => entry.fetch = tag(fetch),
+        }
         self.used[view as usize].insert(index);
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {
-            flat.fill(view as usize, linear, offset, [read, write, fetch]);
+            match access {
+                Access::Read | Access::Write => flat.fill_data(view as usize, linear, offset, write),
+                Access::Fetch if fetch => flat.fill_fetch(view as usize, linear, offset),
+                Access::Fetch => {}
+            }
         }
     }
 

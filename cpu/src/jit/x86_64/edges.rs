@@ -72,7 +72,8 @@ impl Translator<'_> {
                 self.asm.bind(site);
                 self.asm.store_imm(Width::D, at(CPU, EIP), target);
                 self.asm.store_imm(Width::D, at(CPU, EDGE), self.s.edge + k as u32);
-                self.leave(Leave::Edge);
+                self.asm.mov_imm(RCX, Leave::Edge as u32);
+                self.jump_to(self.s.stubs.seek);
             } else {
                 let stub = edge.stub;
                 self.reach(site, stub);

@@ -31,7 +31,7 @@ mod wrong_flags;
 
 pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};
-pub(super) use stubs::{BUDGET_BASE, Stubs, dispatch, fixed};
+pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, dispatch, fixed};
 pub(super) use translate::{EdgeSite, Source, translate};
 
 /// Let the jump at `place` lead to `target`: the four bytes to write there.

@@ -45,6 +45,8 @@ pub(in crate::jit) struct Stubs {
     pub enter: usize,
     /// Jump here with the reason in ECX and EIP stored: everything goes back to the `Cpu`.
     pub leave: usize,
+    /// The same if the reason is that the block at EIP is not known here: the runtime looks for it first.
+    pub seek: usize,
     /// Call here with EIP in R8D, instructions of the block not retired in R9D, the `Op` in R10.
     pub call: usize,
     /// The same for an instruction that may change the mode.
@@ -87,8 +89,16 @@ fn reload(ops: &mut Ops) {
     );
 }
 
-/// The fixed pieces, and where each begins. `call` and `checked` are the addresses of the runtime's two functions.
-pub(in crate::jit) fn fixed(call: u64, checked: u64) -> (Vec<u8>, Stubs) {
+/// Addresses of the runtime's functions.
+#[derive(Clone, Copy)]
+pub(in crate::jit) struct Runtime {
+    pub call: u64,
+    pub call_checked: u64,
+    pub seek: u64,
+}
+
+/// The fixed pieces, and where each begins.
+pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
     let mut ops = Ops::new(0);
     let mut stubs = Stubs { enter: ops.offset().0, ..Stubs::default() };
     dynasm!(ops
@@ -125,7 +135,34 @@ pub(in crate::jit) fn fixed(call: u64, checked: u64) -> (Vec<u8>, Stubs) {
         ; ret
     );
 
-    for (place, function) in [(&mut stubs.call, call), (&mut stubs.call_checked, checked)] {
+    stubs.seek = ops.offset().0;
+    spill(&mut ops);
+    dynasm!(ops
+        ; .arch x64
+        ; mov [r11 + BUDGET], r12
+        ; push rcx
+        ; push r11
+        ; mov rdi, r11
+        ; mov esi, ecx
+        ; mov rax, QWORD runtime.seek as i64
+        ; call rax
+        ; pop r11
+        ; pop rcx
+        ; test rax, rax
+        ; jz >unknown
+        ; mov r9, rax
+    );
+    reload(&mut ops);
+    dynasm!(ops
+        ; .arch x64
+        ; jmp r9
+        ; unknown:
+        ; mov eax, ecx
+        ; jmp ->out
+    );
+
+    let calls = [(&mut stubs.call, runtime.call), (&mut stubs.call_checked, runtime.call_checked)];
+    for (place, function) in calls {
         *place = ops.offset().0;
         spill(&mut ops);
         dynasm!(ops
