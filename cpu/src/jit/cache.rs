@@ -292,7 +292,10 @@ impl Jit {
         if let Some(fault) = self.fault {
             fault.seed(&mut ops, &mut insns, &mut mode);
         }
-        let code = translate(&ops, &insns, &mode)?;
+        let Some(code) = translate(&ops, &insns, &mode) else {
+            self.stats.untranslated += 1;
+            return None;
+        };
         self.fault_effects += u64::from(right.is_some_and(|right| right.code != code.code));
         let place = self.used;
         if code.code.len() > self.memory.len() - place {

@@ -94,7 +94,8 @@ impl Mode {
             let s = &cpu.regs.seg[n];
             let (first, last) = s.bounds();
             let words = &self.0[4 * n..4 * n + 4];
-            difference |= (s.base ^ words[0]) | (first ^ words[1]) | (last ^ words[2]) | (s.class() ^ words[3]);
+            difference |=
+                (s.base ^ words[0]) | (first ^ words[1]) | (last ^ words[2]) | (s.class() ^ words[3]);
         }
         for n in 4..6 {
             difference |= dynamic_class(&cpu.regs.seg[n]) ^ self.0[12 + n];

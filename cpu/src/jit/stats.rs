@@ -23,6 +23,8 @@ pub struct JitStats {
     pub links: u64,
     /// Blocks forgotten because their bytes were written.
     pub invalidated: u64,
+    /// Blocks that could not be translated: a defect, for each is interpreted for ever.
+    pub untranslated: u64,
     /// Times everything was forgotten.
     pub flushes: u64,
 }

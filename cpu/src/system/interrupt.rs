@@ -157,9 +157,9 @@ impl Cpu {
                 frame.push_sized(self, selector as u32, wide)?;
             }
         }
-        let error = int.error.map_or(0, |error| {
-            (if self.mutated(Mutant::ErrorCodeWrong) { error ^ 4 } else { error }) as u32
-        });
+        let error = int
+            .error
+            .map_or(0, |error| (if self.mutated(Mutant::ErrorCodeWrong) { error ^ 4 } else { error }) as u32);
         let values = [
             self.regs.ss().selector as u32,
             self.regs.gpr[ESP],

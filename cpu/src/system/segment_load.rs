@@ -3,8 +3,8 @@
 use crate::Cpu;
 use crate::decode::{Handler, Op};
 use crate::fault::Fault;
-use crate::mmu::View;
 use crate::interp::operand::{Mem, Reg, Source, has_memory};
+use crate::mmu::View;
 use crate::mutant::Mutant;
 use crate::seg::{Descriptor, SegReg, Segment, is_null, selector_index_bits};
 use crate::word::Word;

@@ -27,6 +27,7 @@ pub fn print_stats(cpu: &Cpu) {
         ("jit_links", stats.links),
         ("jit_tlb_fills", stats.tlb_fills),
         ("jit_invalidated", stats.invalidated),
+        ("jit_untranslated", stats.untranslated),
         ("jit_flushes", stats.flushes),
     ] {
         eprintln!("{key}={value}");
