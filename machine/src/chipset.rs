@@ -17,6 +17,7 @@ use crate::devices::system_control::SystemControl;
 use crate::devices::test_device::{self, TestDevice};
 use crate::devices::uart16550::Uart16550;
 use crate::devices::vga::{Vga, memory::Planes};
+use crate::devices::virtio::Virtio;
 use crate::devices::{Board, i440fx, piix3, piix4_pm};
 use crate::events::{Event, EventQueue};
 use crate::inputs::Input;
@@ -59,6 +60,8 @@ pub struct Devices {
     pub fw_cfg: FwCfg,
     /// Display adapter.
     pub vga: Vga,
+    /// Network and entropy devices.
+    pub virtio: Virtio,
     /// Test equipment.
     pub test: TestDevice,
     /// Port 0x80, which firmware writes progress codes to and kernels use as a delay.
@@ -86,15 +89,18 @@ impl Devices {
             power: PowerManagement::default(),
             fw_cfg: FwCfg::new(ram),
             vga: Vga::default(),
+            virtio: Virtio::default(),
             test: TestDevice::default(),
             checkpoint: 0,
         }
     }
 
-    /// RESET: as after power-up, but the battery-backed clock runs on, and the peers' unsent bytes, the disks and what
-    /// firmware is told stay.
+    /// RESET: as after power-up, but the battery-backed clock runs on, and the peers' unsent bytes, the disks, what
+    /// firmware is told, and virtio devices stay.
     pub(crate) fn reset(&mut self) {
-        let fresh = Devices::new(0, 0);
+        let mut fresh = Devices::new(0, 0);
+        let mut virtio = std::mem::take(&mut self.virtio);
+        virtio.reset(&mut fresh.pci);
         let mut rtc = self.rtc.clone();
         rtc.reset();
         let mut uarts = fresh.uarts.clone();
@@ -105,7 +111,7 @@ impl Devices {
         fw_cfg.reset();
         let mut ide = self.ide.clone();
         ide.reset();
-        *self = Devices { rtc, uarts, ide, fw_cfg, ..fresh };
+        *self = Devices { rtc, uarts, ide, fw_cfg, virtio, ..fresh };
     }
 }
 
@@ -182,13 +188,14 @@ impl Chipset {
     /// Let every event happen that is due.
     pub(crate) fn fire_due(&mut self, cx: &mut BusContext<'_>) {
         while let Some(event) = self.devices.events.pop_due(cx.vtime) {
-            with_board!(self, cx, |board, pit, rtc, uarts, power, ide, pci| match event {
+            with_board!(self, cx, |board, pit, rtc, uarts, power, ide, pci, virtio| match event {
                 Event::PitOutput => pit.on_event(board),
                 Event::Rtc => rtc.on_event(board),
                 Event::UartReceive(n) => uarts[usize::from(n & 1)].on_receive(board),
                 Event::UartTimeout(n) => uarts[usize::from(n & 1)].on_timeout(board),
                 Event::PmTimer => power.on_event(board),
                 Event::Ide(n) => ide.on_event(board, pci, n),
+                Event::Network => virtio.on_timer(board, pci),
                 Event::ApicTimer => {
                     let timer = &mut TimerBoard { now: board.now, events: board.events };
                     board.interrupts.on_apic_timer(timer);
@@ -200,11 +207,12 @@ impl Chipset {
 
     /// Hand something from outside to the part it is for.
     pub(crate) fn deliver(&mut self, cx: &mut BusContext<'_>, input: &Input) {
-        with_board!(self, cx, |board, uarts, keyboard, control| match input {
+        with_board!(self, cx, |board, uarts, keyboard, control, pci, virtio| match input {
             Input::Com1(bytes) => uarts[0].receive(board, bytes),
             Input::Com2(bytes) => uarts[1].receive(board, bytes),
             Input::Keys(scan_codes) => keyboard.press(board, scan_codes),
             Input::Nmi => control.raise_nmi(board),
+            Input::Network(message) => virtio.from_outside(board, pci, message),
         });
         self.update_lines(cx.lines);
     }
@@ -359,6 +367,10 @@ impl Bus for Chipset {
             self.devices.test.read_memory(addr - test_device::MEMORY.start, width)
         } else if let Some(value) = self.devices.interrupts.read_memory(cx.vtime, addr & !3) {
             value >> (8 * (addr & 3)) & width.ones()
+        } else if let Some(place) = self.devices.virtio.decode(&self.devices.pci, addr) {
+            let value = with_board!(self, cx, |board, virtio| virtio.read(board, place, width));
+            self.update_lines(cx.lines);
+            value
         } else {
             width.ones()
         }
@@ -374,6 +386,9 @@ impl Bus for Chipset {
             }
         } else if test_device::MEMORY.contains(&addr) {
             self.devices.test.write_memory(addr - test_device::MEMORY.start, width, value);
+        } else if let Some(place) = self.devices.virtio.decode(&self.devices.pci, addr) {
+            with_board!(self, cx, |board, pci, virtio| virtio.write(board, pci, place, width, value));
+            self.update_lines(cx.lines);
         } else if width == Width::Dword && addr & 3 == 0 {
             let timer = &mut TimerBoard { now: cx.vtime, events: &mut self.devices.events };
             self.devices.interrupts.write_memory(timer, addr, value);

@@ -25,10 +25,13 @@ pub enum Event {
     Ide(u8),
     /// The count of the local APIC's timer reaches zero.
     ApicTimer,
+    /// The gateway behind the network device has something to send again.
+    Network,
 }
 
 impl Event {
-    /// The interrupt request line that the event may raise; the local APIC's timer has none.
+    /// The interrupt request line that the event may raise; the local APIC's timer has none, and PCI
+    /// devices have lines of their own.
     pub fn irq(self) -> Option<u8> {
         Some(match self {
             Event::PitOutput => 0,
@@ -38,7 +41,7 @@ impl Event {
             Event::PmTimer => 9,
             Event::Ide(0) => 14,
             Event::Ide(_) => 15,
-            Event::ApicTimer => return None,
+            Event::ApicTimer | Event::Network => return None,
         })
     }
 }

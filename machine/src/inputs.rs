@@ -1,9 +1,10 @@
-//! The one entrance for everything that comes from outside: console bytes, keys, NMI.
+//! The one entrance for everything that comes from outside: console bytes, keys, NMI, the network.
 //!
 //! An input enters at a moment given by both clocks, its [`Stamp`]. *Timed* inputs have their stamp beforehand (a
 //! script, a replay); *live* ones arrive through a channel and are stamped when the run loop finds them. Entering in
 //! the same order at the same stamps gives the same run, so a log of stamped inputs is a recording.
 
+use crate::net::FromOutside;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -19,6 +20,8 @@ pub enum Input {
     Keys(Vec<u8>),
     /// A rising edge on NMI.
     Nmi,
+    /// Something for the gateway behind the network device.
+    Network(FromOutside),
 }
 
 /// A moment: an input enters as soon as both clocks have got there. In HLT only `vtime` goes on.

@@ -5,7 +5,7 @@
 //! memory ([`ram`]).
 //!
 //! Reading order: [`Machine`] (the run loop), [`chipset`] (what answers at which port), [`devices`], [`events`] and
-//! [`inputs`] (what will happen, what comes from outside), [`state`] (snapshot and hash), [`boot`],
+//! [`inputs`] (what will happen, what comes from outside), [`net`] (the network behind the network device), [`state`] (snapshot and hash), [`boot`],
 //! [`check`] (two machines compared).
 //!
 //! Principles
@@ -24,6 +24,7 @@ pub mod inputs;
 mod machine;
 pub mod media;
 pub mod memory_map;
+pub mod net;
 pub mod outputs;
 pub mod ram;
 pub mod state;

@@ -169,6 +169,17 @@ impl Machine {
         })
     }
 
+    /// Put a network device in, with a gateway behind it that answers by itself; who carries what it wants of the outside calls
+    /// [`Outputs::watch_network`]. Before anything is loaded, so that boot protocols set it up.
+    pub fn connect_network(&mut self) {
+        self.with_chipset(|chipset, _| chipset.devices.virtio.plug_net(&mut chipset.devices.pci));
+    }
+
+    /// Put an entropy device in, whose bytes follow from `seed`. Before anything is loaded.
+    pub fn connect_rng(&mut self, seed: u64) {
+        self.with_chipset(|chipset, _| chipset.devices.virtio.plug_rng(&mut chipset.devices.pci, seed));
+    }
+
     /// The chipset, to look at.
     pub fn chipset(&self) -> &Chipset {
         self.cpu.bus().as_any().downcast_ref().unwrap_or_else(|| unreachable!("the bus is made in new()"))

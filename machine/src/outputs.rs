@@ -3,6 +3,8 @@
 //! The machine does no I/O itself. Outputs are a consequence of the guest's execution and no part of its state:
 //! they are neither hashed nor saved.
 
+use crate::net::ToOutside;
+
 /// A place where bytes leave the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OutputPort {
@@ -28,7 +30,9 @@ const PORTS: usize = OutputPort::ALL.len();
 #[derive(Clone, Debug, Default)]
 pub struct Outputs {
     bytes: [Vec<u8>; PORTS],
+    network: Vec<ToOutside>,
     watched: [bool; PORTS],
+    network_watched: bool,
     seen: bool,
 }
 
@@ -37,6 +41,24 @@ impl Outputs {
     pub fn emit(&mut self, port: OutputPort, bytes: &[u8]) {
         self.bytes[port as usize].extend_from_slice(bytes);
         self.seen |= self.watched[port as usize];
+    }
+
+    /// Append what the gateway wants of the outside; the machine stops for it, unless nobody listens.
+    pub fn emit_network(&mut self, message: ToOutside) {
+        if self.network_watched {
+            self.network.push(message);
+            self.seen = true;
+        }
+    }
+
+    /// Keep what the gateway wants of the outside from now on.
+    pub fn watch_network(&mut self) {
+        self.network_watched = true;
+    }
+
+    /// Take everything the gateway wanted since the last call.
+    pub fn take_network(&mut self) -> Vec<ToOutside> {
+        std::mem::take(&mut self.network)
     }
 
     /// Take everything `port` has said since the last call.

@@ -4,7 +4,8 @@
 //! It programs the parts through their ports, as firmware does, so nothing here is a way in that a guest has not.
 
 use super::{acpi, interrupt_services};
-use crate::devices::{ide, io_apic, piix3, piix4_pm};
+use crate::devices::pci::devfn;
+use crate::devices::{ide, io_apic, piix3, piix4_pm, virtio};
 use crate::machine::Machine;
 use crate::memory_map::{LOW_END, write_rom};
 use cpu::bus::{Bus, BusContext, Width};
@@ -33,6 +34,20 @@ const PCI: [(u8, u8, Width, u32); 8] = [
     (piix4_pm::PLACE, 0x04, Width::Word, 0x0001),
 ];
 
+/// Where the registers of virtio devices are, one after the other, and their interrupt: slots 3 and 4 are wired to PIRQC and D.
+const VIRTIO_BASE: u32 = 0xFEB0_0000;
+const VIRTIO_IRQ: u32 = 11;
+
+/// The same for a virtio device, the `n`th.
+fn virtio_registers(n: u32, slot: u8) -> [(u8, u8, Width, u32); 3] {
+    let place = devfn(slot, 0);
+    [
+        (place, virtio::BAR as u8, Width::Dword, VIRTIO_BASE + n * virtio::BAR_SIZE),
+        (place, 0x3C, Width::Byte, VIRTIO_IRQ),
+        (place, 0x04, Width::Word, 0x0006),
+    ]
+}
+
 /// Ports: edge/level control has IRQ 10 and 11 as level-triggered; ACPI mode is on.
 const PORTS: [(u16, Width, u32); 2] = [(0x4D1, Width::Byte, 0x0C), (PM_BASE + 4, Width::Word, 0x0001)];
 
@@ -44,7 +59,10 @@ const BIOS_DATA: [(u64, u16); 4] =
 pub fn set_up(machine: &mut Machine) {
     let ram_size = machine.cpu.mem.ram_size();
     machine.with_chipset(|chipset, cx| {
-        for (place, offset, width, value) in PCI {
+        let virtio =
+            (0..).zip(chipset.devices.virtio.slots()).flat_map(|(n, slot)| virtio_registers(n, slot));
+        let registers: Vec<_> = PCI.into_iter().chain(virtio).collect();
+        for (place, offset, width, value) in registers {
             chipset.port_write(
                 cx,
                 0xCF8,

@@ -15,6 +15,7 @@
 use super::i8259::PicPair;
 use super::io_apic::{self, IoApic};
 use super::local_apic::{LocalApic, TimerBoard};
+use super::virtio::NET_SLOT;
 use crate::events::Event;
 use serde::{Deserialize, Serialize};
 
@@ -137,12 +138,13 @@ impl Interrupts {
     /// Whether `event` would interrupt the processor as things stand.
     pub fn would_interrupt(&self, event: Event) -> bool {
         let mut what_if = self.clone();
-        match event.irq() {
-            Some(irq) => {
+        match (event, event.irq()) {
+            (_, Some(irq)) => {
                 what_if.set_irq(irq, false);
                 what_if.set_irq(irq, true);
             }
-            None => what_if.local.expire(),
+            (Event::Network, None) => what_if.set_intx(NET_SLOT, 0, true),
+            (_, None) => what_if.local.expire(),
         }
         what_if.intr() || what_if.take_nmi()
     }

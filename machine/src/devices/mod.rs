@@ -22,6 +22,7 @@ pub mod system_control;
 pub mod test_device;
 pub mod uart16550;
 pub mod vga;
+pub mod virtio;
 
 #[cfg(doc)]
 use crate::events::Event;
