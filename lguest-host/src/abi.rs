@@ -16,6 +16,8 @@ pub mod hcall {
     pub const TS: u32 = 8;
     pub const SET_CLOCKEVENT: u32 = 9;
     pub const HALT: u32 = 10;
+    /// Only with PAE.
+    pub const SET_PMD: u32 = 13;
     pub const SET_PTE: u32 = 14;
     pub const SET_PGD: u32 = 15;
     pub const LOAD_TLS: u32 = 16;
@@ -129,7 +131,7 @@ pub fn hypercall_name(n: u32) -> &'static str {
         "HALT",
         "11",
         "12",
-        "13",
+        "SET_PMD",
         "SET_PTE",
         "SET_PGD",
         "LOAD_TLS",

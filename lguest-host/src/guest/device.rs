@@ -9,9 +9,9 @@ impl Guest {
     ///
     /// # Errors
     /// BAD_PTE: no device either.
-    pub(super) fn access_device(&mut self, pte: u32, linear: u32) -> Outcome<bool> {
-        let address = pte & !0xFFF | linear & 0xFFF;
-        require(self.pci.claims(address), Category::BadPte, pte)?;
+    pub(super) fn access_device(&mut self, pte: u64, linear: u32) -> Outcome<bool> {
+        let address = pte as u32 & !0xFFF | linear & 0xFFF;
+        require(pte >> 32 == 0 && self.pci.claims(address), Category::BadPte, pte as u32)?;
         let kernel = self.frame().cs & 3 == 1;
         let Some(i) = self.instruction().filter(|_| kernel) else { return Ok(false) };
         if !matches!(i.operand, Operand::Memory(_)) {

@@ -45,7 +45,7 @@ impl Guest {
         self.record(call.number);
         self.asks |=
             matches!(call.number, hcall::NEW_PGTABLE | hcall::LOAD_IDT_ENTRY | hcall::LOAD_GDT_ENTRY);
-        let [a, b, c, _] = call.args;
+        let [a, b, c, d] = call.args;
         match call.number {
             // Coming here was the point: the ring is drained, interrupts are delivered next.
             hcall::FLUSH_ASYNC | hcall::SEND_INTERRUPTS => Ok(()),
@@ -79,12 +79,18 @@ impl Guest {
             hcall::SET_PTE if broken("set-pte-ignored") => Ok(()),
             hcall::SET_PTE => {
                 require(b < SWITCHER, Category::SwitcherTouch, b)?;
-                self.shadow.set_pte(&self.ram, a, b, c)
+                // With PAE the entry has two words; without, ESI is whatever it is.
+                let high = if self.shadow.is_pae() { d } else { 0 };
+                self.shadow.set_pte(&self.ram, a, b, c as u64 | (high as u64) << 32)
             }
             hcall::SET_PGD if broken("set-pgd-ignored") => Ok(()),
             hcall::SET_PGD => {
                 require(b < self.shadow.top_entries(), Category::BadPgdIndex, b)?;
                 self.shadow.set_top(a, b);
+                Ok(())
+            }
+            hcall::SET_PMD if self.shadow.is_pae() => {
+                self.shadow.set_middle(&self.ram, a, b);
                 Ok(())
             }
             hcall::LOAD_TLS => self.load_tls(a),
@@ -151,7 +157,7 @@ impl Guest {
     }
 
     fn new_page_table(&mut self, cr3: u32) -> Outcome<()> {
-        if self.shadow.switch_root(cr3)? {
+        if self.shadow.switch_root(&self.ram, cr3)? {
             self.pin_stack()?;
         }
         Ok(())

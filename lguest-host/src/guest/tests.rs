@@ -68,13 +68,13 @@ impl Rig {
     /// A Guest in linear mode, before INIT.
     fn new() -> Rig {
         let words = |pages: u32| vec![0u64; pages as usize * 512];
-        let (mut frames, mut bytes, mut state) = (words(16), words(64 + BUS_PAGES), words(2));
+        let (mut frames, mut bytes, mut state) = (words(32), words(64 + BUS_PAGES), words(2));
         let mut registers = Box::new(Frame::default());
         // SAFETY: the rig owns all of it and uses it through these values only; the state page is aligned.
         let (pool, ram, state_page) = unsafe {
             let aligned = state.as_mut_ptr().cast::<u8>();
             (
-                Pool::new(frames.as_mut_ptr().cast(), 0x10_0000, 16),
+                Pool::new(frames.as_mut_ptr().cast(), 0x10_0000, 32),
                 GuestRam::new(bytes.as_mut_ptr().cast(), RAM + BUS_PAGES * PAGE),
                 aligned.add(aligned.align_offset(PAGE as usize)).cast::<State>(),
             )
@@ -398,12 +398,12 @@ fn a_device_is_reached_by_plain_moves() {
         let frame = rig.guest.frame();
         (frame.eip, frame.eax) = (CODE, eax);
         let offset = if code.len() == 3 { code[2] as u32 } else { 0 };
-        assert_eq!(rig.guest.access_device(pte, 0x7000 + offset), Ok(true), "{code:x?}");
+        assert_eq!(rig.guest.access_device(pte.into(), 0x7000 + offset), Ok(true), "{code:x?}");
     }
     assert_eq!(rig.guest.frame().edx, 1, "VERSION_1 is offered; the status is 0");
     rig.ram.write_bytes(CODE, &[0x01, 0x01]).unwrap();
     rig.guest.frame().eip = CODE;
-    assert_eq!(rig.guest.access_device(pte, 0x7000), Ok(false), "add [ecx], eax");
+    assert_eq!(rig.guest.access_device(pte.into(), 0x7000), Ok(false), "add [ecx], eax");
     let beyond = (bar + 8 * PAGE) | 3;
-    assert_eq!(rig.guest.access_device(beyond, 0x7000), Err(Death::Killed(Category::BadPte, beyond)));
+    assert_eq!(rig.guest.access_device(beyond.into(), 0x7000), Err(Death::Killed(Category::BadPte, beyond)));
 }

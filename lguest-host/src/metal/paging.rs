@@ -1,4 +1,5 @@
-//! The Host's address space: all memory one to one, and the Switcher's window at the top.
+//! The Host's address space: all memory one to one, and the Switcher's window at the top. The tables are PAE, because those of
+//! Guests are (see `shadow`), and the world switch changes CR3 and nothing else.
 
 use super::boot;
 use super::cpu;
@@ -8,57 +9,80 @@ use lguest_host::abi::PAGE;
 use lguest_host::mutant::broken;
 use switcher_asm::{REGS_PAGE, STATE_PAGE, SWITCHER, TEXT_PAGES};
 
-const PRESENT: u32 = 1;
-const WRITABLE: u32 = 2;
-const LARGE: u32 = 0x80;
+const PRESENT: u64 = 1;
+const WRITABLE: u64 = 2;
+const LARGE: u64 = 0x80;
 
 const CR0_WP: u32 = 1 << 16;
 const CR0_NE: u32 = 1 << 5;
 const CR0_MP: u32 = 1 << 1;
 const CR0_EM: u32 = 1 << 2;
 const CR0_PG: u32 = 1 << 31;
-const CR4_PSE: u32 = 1 << 4;
+const CR4_PAE: u32 = 1 << 5;
+const CPUID_PAE: u32 = 1 << 6;
+
+/// Bits of an address inside what a directory entry maps.
+const LARGE_SHIFT: u32 = 21;
+/// Entries of a table.
+const ENTRIES: u32 = 512;
 
 /// The Host's own tables, and what the Switcher's window shows.
 struct Space {
-    directory: u32,
+    /// The page-directory-pointer table.
+    pointers: u32,
     /// The leaf table of the Switcher's window.
     window: u32,
     /// Physical addresses of the Guest's two pages in it.
     guest: [u32; 2],
 }
 
-static SPACE: Global<Space> = Global::new(Space { directory: 0, window: 0, guest: [0; 2] });
+static SPACE: Global<Space> = Global::new(Space { pointers: 0, window: 0, guest: [0; 2] });
+
+/// Set entry `index` of one of the Host's tables.
+fn put(table: u32, index: u32, entry: u64) {
+    // SAFETY: callers pass a page of ours and an index below `ENTRIES`.
+    unsafe { (table as *mut u64).add(index as usize).write(entry) };
+}
 
 /// Build the tables and turn paging on.
+///
+/// # Panics
+/// Without PAE, which every processor since the Pentium Pro has.
 pub fn init(frames: &mut Frames) {
-    let directory = frames.page();
-    let window = frames.page();
-    SPACE.with(|space| *space = Space { directory, window, guest: [0; 2] });
-    let put = |table: u32, index: u32, entry: u32| {
-        // SAFETY: a page of ours, index below 1024.
-        unsafe { (table as *mut u32).add(index as usize).write(entry) };
-    };
-    for n in 0..1023 {
-        put(directory, n, n << 22 | LARGE | WRITABLE | PRESENT);
+    assert!(cpu::features() & CPUID_PAE != 0, "this processor has no PAE");
+    let (pointers, window) = (frames.page(), frames.page());
+    SPACE.with(|space| *space = Space { pointers, window, guest: [0; 2] });
+    for slot in 0..4 {
+        let directory = frames.page();
+        put(pointers, slot, directory as u64 | PRESENT);
+        for index in 0..ENTRIES {
+            let address = (slot * ENTRIES + index) << LARGE_SHIFT;
+            let entry = if address >> LARGE_SHIFT == SWITCHER >> LARGE_SHIFT {
+                window as u64 | WRITABLE | PRESENT
+            } else if address < SWITCHER {
+                address as u64 | LARGE | WRITABLE | PRESENT
+            } else {
+                0
+            };
+            put(directory, index, entry);
+        }
     }
-    put(directory, SWITCHER >> 22, window | WRITABLE | PRESENT);
     for n in 0..TEXT_PAGES {
-        put(window, n, (boot::switcher_text() + n * PAGE) | PRESENT);
+        put(window, n, (boot::switcher_text() + n * PAGE) as u64 | PRESENT);
     }
     let wp = if broken("cr0-wp-off") { 0 } else { CR0_WP };
     // SAFETY: everything the Host uses is mapped where it was.
     unsafe {
-        // PSE and nothing a loader left: no PGE, TSD, PVI, SMAP (1.8).
-        cpu::set_cr4(CR4_PSE);
-        cpu::set_cr3(directory);
+        // PAE and nothing a loader left: no PGE, TSD, PVI, SMAP (1.8).
+        cpu::set_cr4(CR4_PAE);
+        cpu::set_cr3(pointers);
         cpu::set_cr0(cpu::cr0() & !CR0_EM | CR0_PG | wp | CR0_NE | CR0_MP);
     }
 }
 
 /// CR3 of the Host.
-pub fn directory() -> u32 {
-    SPACE.with(|space| space.directory)
+pub fn cr3() -> u32 {
+    SPACE.with(|space| space.pointers)
 }
 
 /// Map the two pages of the Guest that is about to run into the window. Mostly they are there already.
@@ -70,10 +94,7 @@ pub fn map_guest_pages(registers: u32, state: u32) {
         }
         space.guest = pages;
         for (address, page) in [REGS_PAGE, STATE_PAGE].into_iter().zip(pages) {
-            // SAFETY: the window's own table; the pages belong to the Guest about to run.
-            unsafe {
-                ((space.window + (address >> 10 & 0xFFC)) as *mut u32).write(page | WRITABLE | PRESENT)
-            };
+            put(space.window, address >> 12 & (ENTRIES - 1), page as u64 | WRITABLE | PRESENT);
             cpu::invlpg(address);
         }
     });

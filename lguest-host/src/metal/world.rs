@@ -11,7 +11,7 @@ pub fn enter(guest: &mut Guest, registers: u32, state_page: u32) -> u32 {
     paging::map_guest_pages(registers, state_page);
     guest.frame().trapnum = NO_TRAP;
     let state = guest.state();
-    state.host_cr3 = paging::directory();
+    state.host_cr3 = paging::cr3();
     state.host_gdtr = tables::gdtr();
     state.host_idtr = tables::idtr();
     state.host_tss_descriptor = tables::tss_descriptor();

@@ -10,7 +10,6 @@ pub struct Pool {
     base: u32,
     frames: u32,
     free: u32,
-    released: u32,
 }
 
 impl Pool {
@@ -19,22 +18,17 @@ impl Pool {
     /// # Safety
     /// They are the pool's alone, readable and writable, as long as it lives. `base` is page-aligned and not 0.
     pub unsafe fn new(view: *mut u8, base: u32, frames: u32) -> Pool {
-        let mut pool = Pool { view, base, frames, free: 0, released: 0 };
+        let mut pool = Pool { view, base, frames, free: 0 };
         for n in (0..frames).rev() {
             pool.give(base + n * PAGE);
         }
-        pool.released = 0;
         pool
     }
 
-    /// Frames given back so far.
-    pub fn released(&self) -> u32 {
-        self.released
-    }
-
-    fn pointer(&self, frame: u32, offset: u32) -> Option<*mut u8> {
-        let at = (frame & !0xFFF).wrapping_sub(self.base).checked_add(offset)?;
-        (at < self.frames * PAGE).then(|| self.view.wrapping_add(at as usize))
+    /// Where the Host sees entry `index` of the table in `frame`.
+    fn pointer(&self, frame: u32, index: u32) -> Option<*mut u64> {
+        let at = (frame & !0xFFF).wrapping_sub(self.base).checked_add(index * 8)?;
+        (at < self.frames * PAGE).then(|| self.view.wrapping_add(at as usize).cast())
     }
 
     /// A zeroed frame.
@@ -43,40 +37,31 @@ impl Pool {
         if frame == 0 {
             return None;
         }
-        self.free = self.read(frame, 0, 4) as u32;
+        self.free = self.read(frame, 0) as u32;
         if let Some(page) = self.pointer(frame, 0) {
             // SAFETY: a whole frame of the pool (`new`).
-            unsafe { page.write_bytes(0, PAGE as usize) };
+            unsafe { page.cast::<u8>().write_bytes(0, PAGE as usize) };
         }
         Some(frame)
     }
 
     /// Give a frame back.
     pub fn give(&mut self, frame: u32) {
-        self.write(frame, 0, 4, self.free as u64);
+        self.write(frame, 0, self.free as u64);
         self.free = frame;
-        self.released = self.released.wrapping_add(1);
     }
 
     /// Entry `index` of the table in `frame`; 0 for a frame that is not the pool's.
-    pub fn read(&self, frame: u32, index: u32, entry_bytes: u32) -> u64 {
-        match self.pointer(frame, index * entry_bytes) {
-            // SAFETY: inside a frame of the pool, aligned by construction.
-            Some(at) if entry_bytes == 8 => unsafe { at.cast::<u64>().read() },
-            // SAFETY: as above.
-            Some(at) => unsafe { at.cast::<u32>().read() as u64 },
-            None => 0,
-        }
+    pub fn read(&self, frame: u32, index: u32) -> u64 {
+        // SAFETY: inside a frame of the pool, aligned by construction.
+        self.pointer(frame, index).map_or(0, |at| unsafe { at.read() })
     }
 
     /// Set entry `index` of the table in `frame`.
-    pub fn write(&mut self, frame: u32, index: u32, entry_bytes: u32, entry: u64) {
-        match self.pointer(frame, index * entry_bytes) {
+    pub fn write(&mut self, frame: u32, index: u32, entry: u64) {
+        if let Some(at) = self.pointer(frame, index) {
             // SAFETY: as in `read`.
-            Some(at) if entry_bytes == 8 => unsafe { at.cast::<u64>().write(entry) },
-            // SAFETY: as in `read`.
-            Some(at) => unsafe { at.cast::<u32>().write(entry as u32) },
-            None => {}
+            unsafe { at.write(entry) };
         }
     }
 }

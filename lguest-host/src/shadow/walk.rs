@@ -1,6 +1,8 @@
-//! The Guest's own tables: checked, walked, and turned into shadow entries (4.2, 4.3, 4.5, 4.7).
+//! Page faults and SET_PTE: entries of the Guest's tables become entries of the shadow (4.3, 4.7).
 
-use super::{Shadow, bits};
+use super::root::leaf_index;
+use super::tables::{check_leaf, page_of};
+use super::{Format, Shadow, bits};
 use crate::death::{Category, Outcome, require};
 use crate::mutant::broken;
 use crate::ram::GuestRam;
@@ -20,54 +22,17 @@ pub enum Demand {
     /// The shadow has the page now; the Guest tries again.
     Mended,
     /// This leaf of the Guest's leads to no RAM: to a device, or nowhere.
-    Device(u32),
+    Device(u64),
     /// The Guest's own tables do not allow the access: it gets the fault, with this error code.
     Reflect(u32),
 }
 
-/// What a walk of the Guest's tables found.
-struct Found {
-    /// Guest-physical address of the leaf; `None` in linear mode, where there is none.
-    at: Option<u32>,
-    /// The leaf.
-    pte: u32,
-    /// Flags for the shadow's upper levels.
-    upper: u32,
-}
-
-/// A leaf of the Guest that is about to be used (4.2).
-fn check_leaf(ram: &GuestRam, pte: u32) -> Outcome<()> {
-    let ok = pte & bits::LARGE == 0 && Shadow::page_of(pte) < ram.pages();
-    require(ok, Category::BadPte, pte)
-}
-
 impl Shadow {
-    /// Walk the Guest's tables for `address`; `None` if something on the way is absent.
-    fn walk(&self, ram: &GuestRam, address: u32) -> Outcome<Option<Found>> {
-        if self.linear {
-            let pte = address & !0xFFF | bits::PRESENT | bits::WRITABLE;
-            return Ok(Some(Found { at: None, pte, upper: bits::UPPER }));
-        }
-        let gpgdir = self.roots[self.current].gpgdir;
-        let top: u32 = ram.read(gpgdir.wrapping_add(4 * (address >> 22)))?;
-        if top & bits::PRESENT == 0 {
-            return Ok(None);
-        }
-        let ok = top & 0xFFF & !bits::UPPER == 0 && Shadow::page_of(top) < ram.pages();
-        require(ok, Category::BadPgd, top)?;
-        let at = (top & !0xFFF) | (address >> 10 & 0xFFC);
-        let pte: u32 = ram.read(at)?;
-        if pte & bits::PRESENT == 0 {
-            return Ok(None);
-        }
-        Ok(Some(Found { at: Some(at), pte, upper: top & bits::UPPER }))
-    }
-
     /// A page fault of the Guest (4.3): mended if the shadow was the reason, else with the error code the Guest's own
     /// tables would have given. (The processor's says "not present" wherever the shadow happens to be empty.)
     ///
     /// # Errors
-    /// BAD_PGD, BAD_PTE, BAD_READ, OUT_OF_MEMORY.
+    /// BAD_PGD, BAD_PMD, BAD_PTE, BAD_READ, OUT_OF_MEMORY.
     pub fn demand(&mut self, ram: &GuestRam, address: u32, error: u32) -> Outcome<Demand> {
         if address >= SWITCHER && !broken("switcher-demand-mapped") {
             return Ok(Demand::Reflect(error));
@@ -75,30 +40,30 @@ impl Shadow {
         let Some(found) = self.walk(ram, address)? else {
             return Ok(Demand::Reflect(error & !FAULT_PRESENT));
         };
-        let granted = found.pte & (found.upper | !(bits::WRITABLE | bits::USER));
+        let granted = found.leaf as u32 & (found.upper | !(bits::WRITABLE | bits::USER));
         let (write, user) = (error & FAULT_WRITE != 0, error & FAULT_USER != 0);
         if write && granted & bits::WRITABLE == 0 || user && granted & bits::USER == 0 {
             return Ok(Demand::Reflect(error | FAULT_PRESENT));
         }
-        if Shadow::page_of(found.pte) >= ram.pages() && found.pte & bits::LARGE == 0 {
-            return Ok(Demand::Device(found.pte));
+        if page_of(found.leaf) >= ram.pages() && found.leaf as u32 & bits::LARGE == 0 {
+            return Ok(Demand::Device(found.leaf));
         }
-        check_leaf(ram, found.pte)?;
+        check_leaf(ram, found.leaf)?;
 
-        let mut pte = found.pte;
+        let mut leaf = found.leaf as u32;
         if !broken("accessed-not-set") {
-            pte |= bits::ACCESSED;
+            leaf |= bits::ACCESSED;
         }
         if write && !broken("dirty-not-set") {
-            pte |= bits::DIRTY;
+            leaf |= bits::DIRTY;
         }
         // With the mutant the entry must still work, or nothing would run.
-        let dirty = pte & bits::DIRTY != 0 || write;
-        let leaf = self.shadow_of(ram, pte, dirty);
-        let table = self.install(address, leaf, self.upper_flags(found.upper))?;
+        let dirty = leaf & bits::DIRTY != 0 || write;
+        let shadow = self.shadow_of(ram, leaf, dirty);
+        let table = self.install(address, shadow, self.upper_flags(found.upper))?;
         if let Some(at) = found.at {
-            if pte != found.pte {
-                ram.write(at, pte)?;
+            if leaf != found.leaf as u32 {
+                Format::write_flags(ram, at, leaf as u64)?;
             }
             self.fill_around(ram, at, table, address)?;
         }
@@ -110,31 +75,40 @@ impl Shadow {
     /// it goes on using.
     fn fill_around(&mut self, ram: &GuestRam, at: u32, table: u32, address: u32) -> Outcome<()> {
         const USED: u32 = bits::PRESENT | bits::ACCESSED;
-        let first = self.format.leaf_index(address) & !(AROUND - 1);
-        let entries: [u32; AROUND as usize] = ram.read(at & !(4 * AROUND - 1))?;
-        for (index, pte) in (first..).zip(entries) {
-            let usable = pte & (USED | bits::LARGE) == USED && Shadow::page_of(pte) < ram.pages();
-            if usable && self.get(table, index) == 0 {
-                let leaf = self.shadow_of(ram, pte, pte & bits::DIRTY != 0);
-                self.set(table, index, leaf);
+        let first = leaf_index(address) & !(AROUND - 1);
+        let mut entries = [0u64; AROUND as usize];
+        if self.is_pae() {
+            entries = ram.read(at & !(8 * AROUND - 1))?;
+        } else {
+            let narrow: [u32; AROUND as usize] = ram.read(at & !(4 * AROUND - 1))?;
+            for (to, entry) in entries.iter_mut().zip(narrow) {
+                *to = entry as u64;
+            }
+        }
+        for (index, entry) in (first..).zip(entries) {
+            let leaf = entry as u32;
+            let usable = leaf & (USED | bits::LARGE) == USED && page_of(entry) < ram.pages();
+            if usable && self.pool.read(table, index) == 0 {
+                let leaf = self.shadow_of(ram, leaf, leaf & bits::DIRTY != 0);
+                self.pool.write(table, index, leaf as u64);
             }
         }
         Ok(())
     }
 
-    /// The Guest's flags without G, the real frame, and read-only until dirty.
-    fn shadow_of(&self, ram: &GuestRam, pte: u32, dirty: bool) -> u64 {
-        let mut leaf = ram.frame(pte >> 12) | pte & 0xFFF & !bits::GLOBAL;
+    /// The Guest's flags without G, the real frame, and read-only until dirty. The leaf is checked: all of it is in the low word.
+    fn shadow_of(&self, ram: &GuestRam, leaf: u32, dirty: bool) -> u32 {
+        let mut shadow = ram.frame(leaf >> 12) | leaf & 0xFFF & !bits::GLOBAL;
         if !dirty && !broken("shadow-always-writable") {
-            leaf &= !bits::WRITABLE;
+            shadow &= !bits::WRITABLE;
         }
         if broken("shadow-always-writable") {
-            leaf |= bits::WRITABLE;
+            shadow |= bits::WRITABLE;
         }
         if broken("shadow-always-user") {
-            leaf |= bits::USER;
+            shadow |= bits::USER;
         }
-        leaf as u64
+        shadow
     }
 
     fn upper_flags(&self, guest: u32) -> u32 {
@@ -143,33 +117,34 @@ impl Shadow {
         guest | user | writable | bits::ACCESSED
     }
 
-    /// SET_PTE (4.7): the Guest wrote `pte` for `address` into the table at `gpgdir`.
+    /// SET_PTE (4.7): the Guest wrote `leaf` for `address` into the table at `gpgdir`.
     ///
     /// # Errors
     /// BAD_PTE.
-    pub fn set_pte(&mut self, ram: &GuestRam, gpgdir: u32, address: u32, pte: u32) -> Outcome<()> {
+    pub fn set_pte(&mut self, ram: &GuestRam, gpgdir: u32, address: u32, leaf: u64) -> Outcome<()> {
         if address >= self.kernel_address {
             // Kernel mappings are the same in all roots.
             for n in 0..self.roots.len() {
-                self.set_leaf(ram, n, address, pte)?;
+                self.set_leaf(ram, n, address, leaf)?;
             }
         } else if let Some(n) = self.find(gpgdir) {
-            self.set_leaf(ram, n, address, pte)?;
+            self.set_leaf(ram, n, address, leaf)?;
         }
         Ok(())
     }
 
-    fn set_leaf(&mut self, ram: &GuestRam, n: usize, address: u32, pte: u32) -> Outcome<()> {
-        let used = pte & (bits::ACCESSED | bits::DIRTY) != 0;
+    fn set_leaf(&mut self, ram: &GuestRam, n: usize, address: u32, leaf: u64) -> Outcome<()> {
+        let flags = leaf as u32;
+        let used = flags & (bits::ACCESSED | bits::DIRTY) != 0;
         // A swap entry may have any bits set; it means nothing unless present.
-        let install = used && (pte & bits::PRESENT != 0 || broken("absent-pte-checked"));
+        let install = used && (flags & bits::PRESENT != 0 || broken("absent-pte-checked"));
         if install {
-            check_leaf(ram, pte)?;
+            check_leaf(ram, leaf)?;
         }
-        let Some((table, index)) = self.leaf_table(n, address) else { return Ok(()) };
-        let dirty = pte & bits::DIRTY != 0 || broken("set-pte-clean-writable");
-        let leaf = if install { self.shadow_of(ram, pte, dirty) } else { 0 };
-        self.set(table, index, leaf);
+        let Some(table) = self.leaf_table(n, address) else { return Ok(()) };
+        let dirty = flags & bits::DIRTY != 0 || broken("set-pte-clean-writable");
+        let shadow = if install { self.shadow_of(ram, flags, dirty) } else { 0 };
+        self.pool.write(table, leaf_index(address), shadow as u64);
         Ok(())
     }
 
@@ -183,35 +158,6 @@ impl Shadow {
         }
         let mended = self.demand(ram, address, FAULT_WRITE)?;
         require(mended == Demand::Mended, Category::BadStackPage, address)
-    }
-
-    /// Guest-physical address of `address` for the Host's own use: reading code (4.5).
-    ///
-    /// # Errors
-    /// BAD_ADDRESS.
-    pub fn to_physical(&self, ram: &GuestRam, address: u32) -> Outcome<u32> {
-        let pte = self.walk(ram, address)?.map_or(0, |f| f.pte);
-        require(pte & bits::PRESENT != 0, Category::BadAddress, address)?;
-        Ok(pte & !0xFFF | address & 0xFFF)
-    }
-
-    /// The same for a write on the Guest's behalf: its tables must allow it, and A and D are set as by a store.
-    ///
-    /// # Errors
-    /// BAD_ADDRESS.
-    pub fn to_physical_for_write(&self, ram: &GuestRam, address: u32) -> Outcome<u32> {
-        let found = self.walk(ram, address)?;
-        let wanted = bits::PRESENT | bits::WRITABLE;
-        let ok = found.as_ref().is_some_and(|f| f.pte & f.upper & wanted == wanted);
-        require(ok && address < SWITCHER, Category::BadAddress, address)?;
-        let Some(found) = found else { return Ok(address) };
-        let used = found.pte | bits::ACCESSED | bits::DIRTY;
-        if let Some(at) = found.at
-            && used != found.pte
-        {
-            ram.write(at, used)?;
-        }
-        Ok(found.pte & !0xFFF | address & 0xFFF)
     }
 }
 
@@ -237,18 +183,18 @@ mod tests {
 
     /// 64 KiB of RAM, linear mode left for the directory at 0x1000, whose entry for `KERNEL` leads to `TABLE`.
     fn rig() -> Rig {
-        let mut frames = vec![0u64; 16 * 512];
+        let mut frames = vec![0u64; 32 * 512];
         let mut bytes = vec![0u64; 16 * 512];
         // SAFETY: both vectors live in the rig and are used through these values only.
         let (pool, ram) = unsafe {
             (
-                Pool::new(frames.as_mut_ptr().cast(), 0x10_0000, 16),
+                Pool::new(frames.as_mut_ptr().cast(), 0x10_0000, 32),
                 GuestRam::new(bytes.as_mut_ptr().cast(), 16 * 4096),
             )
         };
         let mut shadow = Shadow::new(pool, [0x1000, 0x2000, 0x3000, 0x4000]).unwrap();
         ram.write(DIRECTORY + (KERNEL >> 20), TABLE | bits::UPPER).unwrap();
-        shadow.switch_root(DIRECTORY).unwrap();
+        shadow.switch_root(&ram, DIRECTORY).unwrap();
         shadow.set_kernel_address(KERNEL);
         Rig { _frames: frames, _bytes: bytes, ram, shadow }
     }
@@ -281,7 +227,7 @@ mod tests {
         assert_eq!(shadow.demand(&ram, KERNEL, 0), Err(Death::Killed(Category::BadPte, bad)));
         for beyond in [16 << 12 | RW, 0xFFFF_F000 | RW] {
             ram.write(TABLE, beyond).unwrap();
-            assert_eq!(shadow.demand(&ram, KERNEL, 0), Ok(Demand::Device(beyond)));
+            assert_eq!(shadow.demand(&ram, KERNEL, 0), Ok(Demand::Device(beyond.into())));
             assert_eq!(shadow.leaf(0, KERNEL), 0, "never mapped");
         }
         let global = TABLE | bits::UPPER | bits::GLOBAL;
@@ -306,9 +252,9 @@ mod tests {
         let Rig { ram, mut shadow, .. } = rig();
         ram.write(TABLE, 0x5000 | RW).unwrap();
         shadow.demand(&ram, KERNEL, FAULT_WRITE).unwrap();
-        assert_eq!(shadow.set_pte(&ram, DIRECTORY, KERNEL, 0xFFFF_F000 | bits::DIRTY), Ok(()));
+        assert_eq!(shadow.set_pte(&ram, DIRECTORY, KERNEL, (0xFFFF_F000 | bits::DIRTY).into()), Ok(()));
         assert_eq!(shadow.leaf(0, KERNEL), 0);
-        shadow.set_pte(&ram, DIRECTORY, KERNEL, 0x5000 | RW | bits::ACCESSED).unwrap();
+        shadow.set_pte(&ram, DIRECTORY, KERNEL, (0x5000 | RW | bits::ACCESSED).into()).unwrap();
         assert!(!shadow.is_writable(KERNEL) && shadow.leaf(0, KERNEL) != 0);
     }
 
