@@ -1,85 +1,135 @@
-//! The lguest bus (8.1, 8.2): a page of device descriptors behind the end of the Guest's RAM, and NOTIFY.
+//! The lguest bus (8.1, 8.2): a page of device descriptors behind the end of the Guest's RAM, rings at places the Host chose, and
+//! NOTIFY.
 //!
 //! | page behind RAM | content |
 //! |---|---|
 //! | 0 | descriptors |
-//! | 1, 2 | rings of the console's input queue |
-//! | 3, 4 | rings of its output queue |
+//! | 1, 2 | rings of the first queue: the console's input |
+//! | 3, 4 | rings of the second: its output |
+//! | ... | two pages for each queue of each other device |
 //!
-//! The page is for the Guest to read; the Host never believes it again after writing it.
+//! The page is for the Guest to read; the Host never believes it again after writing it, but for the status byte a NOTIFY is about.
 
 use crate::abi::PAGE;
-use crate::console;
+use crate::block::Disk;
 use crate::death::{Category, Outcome, require};
+use crate::device::{DEVICES, Kind, QUEUES};
 use crate::guest::Platform;
+use crate::mutant::broken;
 use crate::ram::GuestRam;
 use crate::virtqueue::{PAGES, SIZE, VirtQueue};
 
 /// Pages of the Guest's memory that are not RAM to it: descriptors and rings.
-pub const BUS_PAGES: u32 = 1 + 2 * PAGES;
+pub const BUS_PAGES: u32 = 1 + PAGES * (DEVICES * QUEUES) as u32;
 
-const CONSOLE: u8 = 3;
-const INPUT_IRQ: u32 = 1;
-const OUTPUT_IRQ: u32 = 2;
-/// Where a descriptor has its status.
+/// Virtual interrupt of the first queue; each queue has its own.
+const FIRST_IRQ: u32 = 1;
+/// Bytes of a descriptor before its queues, of a queue in it, and where it has its status.
+const HEADER: u32 = 5;
+const QUEUE: u32 = 8;
 const STATUS: u32 = 4;
+const STATUS_FAILED: u8 = 0x80;
 /// Longest early-console string.
 const STRING: u32 = 4096;
+
+/// A device.
+#[derive(Clone, Copy)]
+struct Device {
+    kind: Kind,
+    /// Guest-physical address of its descriptor.
+    descriptor: u32,
+    queues: [Option<VirtQueue>; QUEUES],
+    /// Virtual interrupt of its first queue.
+    irq: u32,
+    /// Queues the driver has notified, as bits.
+    kicked: u32,
+    /// The driver gave up: nothing happens until it resets the device.
+    failed: bool,
+}
+
+impl Device {
+    /// What the driver wrote into the status byte. 3.0 tells of every change, 3.1 and later of few (8.2).
+    fn status(&mut self, ram: &GuestRam) -> Outcome<()> {
+        let status = ram.read::<u8>(self.descriptor + STATUS)?;
+        if status == 0 && !broken("bus-reset-ignored") {
+            for queue in self.queues.iter_mut().flatten() {
+                queue.reset(ram)?;
+            }
+        }
+        self.failed = status & STATUS_FAILED != 0;
+        Ok(())
+    }
+
+    fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
+        let kicked = core::mem::take(&mut self.kicked);
+        if self.failed {
+            return Ok(0);
+        }
+        Ok(self.kind.serve(self.queues.each_mut().map(Option::as_mut), kicked, ram, platform)? << self.irq)
+    }
+}
 
 /// A Guest's devices.
 pub struct Bus {
     /// Guest-physical address of the descriptor page, which is the size of RAM.
     page: u32,
-    input: VirtQueue,
-    output: VirtQueue,
+    devices: [Option<Device>; DEVICES],
 }
 
 impl Bus {
-    /// Write the descriptors behind `ram_size` bytes of RAM.
+    /// Write the descriptors behind `ram_size` bytes of RAM: a console, and these disks.
     ///
     /// # Errors
     /// BAD_WRITE if there is no room: the Host made it too small.
-    pub fn new(ram: &GuestRam, ram_size: u32) -> Outcome<Bus> {
-        let pfn = ram_size / PAGE;
-        let (input, output) = (VirtQueue::on_bus(pfn + 1), VirtQueue::on_bus(pfn + 1 + PAGES));
-        let mut descriptor = [0u8; 22];
-        descriptor[..4].copy_from_slice(&[CONSOLE, 2, 0, 0]);
-        for (n, (queue, irq)) in [(input, INPUT_IRQ), (output, OUTPUT_IRQ)].into_iter().enumerate() {
-            let at = 5 + 8 * n;
-            descriptor[at..at + 2].copy_from_slice(&(SIZE as u16).to_le_bytes());
-            descriptor[at + 2..at + 4].copy_from_slice(&(irq as u16).to_le_bytes());
-            descriptor[at + 4..at + 8].copy_from_slice(&(queue.address() / PAGE).to_le_bytes());
+    pub fn new(ram: &GuestRam, ram_size: u32, disks: &[Disk]) -> Outcome<Bus> {
+        let mut bus = Bus { page: ram_size, devices: [None; DEVICES] };
+        let mut pfn = ram_size / PAGE + 1;
+        let mut irq = FIRST_IRQ;
+        let mut at = ram_size;
+        for (slot, kind) in bus.devices.iter_mut().zip(Kind::all(disks)) {
+            let identity = kind.identity();
+            let mut device =
+                Device { kind, descriptor: at, queues: [None; QUEUES], irq, kicked: 0, failed: false };
+            let feature_bytes = (32 - identity.bus.features.leading_zeros()).div_ceil(8);
+            let lengths =
+                [identity.id as u8, identity.queues as u8, feature_bytes as u8, identity.bus.config as u8];
+            ram.write(at, lengths)?;
+            at += HEADER;
+            for queue in device.queues.iter_mut().take(identity.queues) {
+                ram.write(at, SIZE | irq << 16)?;
+                ram.write(at + 4, pfn)?;
+                *queue = Some(VirtQueue::on_bus(pfn));
+                (at, pfn, irq) = (at + QUEUE, pfn + PAGES, irq + 1);
+            }
+            ram.write_bytes(at, &identity.bus.features.to_le_bytes()[..feature_bytes as usize])?;
+            // What the Host offers, and room for what the driver takes.
+            at += 2 * feature_bytes;
+            for offset in (0..identity.bus.config).step_by(4) {
+                ram.write(at + offset, kind.config(offset))?;
+            }
+            at += identity.bus.config;
+            *slot = Some(device);
         }
-        ram.write_bytes(ram_size, &descriptor)?;
-        Ok(Bus { page: ram_size, input, output })
+        Ok(bus)
     }
 
-    /// The virtual interrupt of console input.
-    pub fn input_irq(&self) -> u32 {
-        INPUT_IRQ
-    }
-
-    /// NOTIFY(addr). Returns the virtual interrupts to raise, as bits.
+    /// NOTIFY(addr): a queue, a descriptor, or a string for the early console.
     ///
     /// # Errors
     /// NOTIFY_RANGE; BAD_READ, BAD_WRITE only if the Host's own layout is wrong.
-    pub fn notify(&mut self, ram: &GuestRam, addr: u32, platform: &mut dyn Platform) -> Outcome<u32> {
-        if addr == self.output.address() {
-            return Ok((console::transmit(&mut self.output, ram, platform)? as u32) << OUTPUT_IRQ);
-        }
-        if addr == self.input.address() {
-            return Ok((console::receive(&mut self.input, ram, platform)? as u32) << INPUT_IRQ);
-        }
-        if addr == self.page {
-            if ram.read::<u8>(self.page + STATUS)? == 0 {
-                self.input.reset(ram)?;
-                self.output.reset(ram)?;
+    pub fn notify(&mut self, ram: &GuestRam, addr: u32, platform: &mut dyn Platform) -> Outcome<()> {
+        for device in self.devices.iter_mut().flatten() {
+            let kick = |queue: &Option<VirtQueue>| queue.is_some_and(|q| q.address() == addr);
+            if let Some(n) = device.queues.iter().position(kick) {
+                device.kicked |= 1 << n;
+                return Ok(());
             }
-            return Ok(0);
+            if addr == device.descriptor {
+                return device.status(ram);
+            }
         }
         require(addr < self.page, Category::NotifyRange, addr)?;
-        self.print(ram, addr, platform)?;
-        Ok(0)
+        self.print(ram, addr, platform)
     }
 
     /// Early console: a NUL-terminated string. Address 0 says nothing.
@@ -93,8 +143,15 @@ impl Bus {
         Ok(())
     }
 
-    /// Hand over what was typed since the last time. True if the driver wants an interrupt.
-    pub fn poll_input(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
-        console::receive(&mut self.input, ram, platform)
+    /// Let every device do what there is to do. The virtual interrupts to raise, as bits.
+    ///
+    /// # Errors
+    /// As [`Kind::serve`].
+    pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
+        let mut irqs = 0;
+        for device in self.devices.iter_mut().flatten() {
+            irqs |= device.serve(ram, platform)?;
+        }
+        Ok(irqs)
     }
 }

@@ -69,12 +69,23 @@ pub struct Boot<'a> {
     pub ram_size: u32,
 }
 
+/// A Guest's memory, filled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// Where it starts.
+    pub entry: u32,
+    /// Bytes of RAM it is told of.
+    pub ram_size: u32,
+    /// Where the initial RAM disk begins, or RAM ends.
+    pub free_end: u32,
+}
+
 impl Boot<'_> {
-    /// Fill zeroed `ram`; returns the entry point.
+    /// Fill zeroed `ram`.
     ///
     /// # Errors
     /// See [`ImageError`].
-    pub fn load(&self, ram: &GuestRam) -> Result<u32, ImageError> {
+    pub fn load(&self, ram: &GuestRam) -> Result<Loaded, ImageError> {
         let fits = |addr: u32, len: usize| {
             u32::try_from(len)
                 .ok()
@@ -103,7 +114,8 @@ impl Boot<'_> {
         }
         put(COMMAND_LINE, self.command_line, ImageError::CommandLineTooLong)?;
         self.boot_params(&put, ramdisk)?;
-        Ok(entry)
+        let free_end = if ramdisk.1 == 0 { self.ram_size } else { ramdisk.0 };
+        Ok(Loaded { entry, ram_size: self.ram_size, free_end })
     }
 
     fn load_elf(&self, put: &Put, fits: &dyn Fn(u32, usize) -> bool) -> Result<(u32, u32), ImageError> {
@@ -248,8 +260,9 @@ mod tests {
             assert!(boot.load(&ram).is_err(), "{cut}");
         }
         let boot = Boot { image: &elf, initrd: Some(&[1; 5000]), command_line: b"x", ram_size: 2 << 20 };
-        assert_eq!(boot.load(&ram), Ok(0x10_0000));
-        assert_eq!(ram.read(0x218), Ok((2u32 << 20) - 8192));
+        let free_end = (2 << 20) - 8192;
+        assert_eq!(boot.load(&ram), Ok(Loaded { entry: 0x10_0000, ram_size: 2 << 20, free_end }));
+        assert_eq!(ram.read(0x218), Ok(free_end));
         let boot = Boot { image: &elf, initrd: None, command_line: b"", ram_size: 0x10_0100 };
         assert_eq!(boot.load(&ram), Err(ImageError::TooLarge));
     }

@@ -7,7 +7,8 @@
 //! Reading order, along the seven parts of the journey:
 //! 1. *Preparation*: `main.rs` and `metal/` boot the machine.
 //! 2. *Guest*: [`image`] loads a kernel; [`guest`] is what the Host knows of it.
-//! 3. *Drivers*: [`bus`], [`virtqueue`] and [`console`] are the devices a Guest sees.
+//! 3. *Drivers*: [`device`] is what a Guest can have, on the [`bus`] of kernels before 4.0 and on [`pci`] after; below them
+//!    [`virtqueue`], [`console`] and [`block`].
 //! 4. *Launcher*: `metal/launch.rs` makes Guests of multiboot modules.
 //! 5. *Host*: [`guest::hypercall`], [`shadow`], [`guest::trap`], [`guest::interrupt`].
 //! 6. *Switcher*: the crate `switcher-asm`, and `metal/world.rs`, its caller.
@@ -29,6 +30,7 @@ pub mod bus;
 pub mod console;
 pub mod death;
 pub mod descriptor;
+pub mod device;
 pub mod guest;
 pub mod image;
 pub mod mutant;

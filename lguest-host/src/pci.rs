@@ -6,14 +6,13 @@
 use crate::abi::PAGE;
 use crate::block::Disk;
 use crate::death::Outcome;
+use crate::device::{DEVICES, Kind};
 use crate::guest::Platform;
 use crate::ram::GuestRam;
-use crate::virtio_pci::{DEVICE, Kind, VirtioPci, mask};
+use crate::virtio_pci::{DEVICE, VirtioPci, mask};
 
 /// Where the devices' registers begin, behind the end of RAM.
 const WINDOW_BEYOND_RAM: u32 = 1 << 20;
-/// Most devices: a console and four disks.
-const SLOTS: usize = 5;
 /// Words of configuration space.
 const WORDS: usize = 0x98 / 4;
 const ENABLE: u32 = 1 << 31;
@@ -40,7 +39,7 @@ struct Function {
 impl Function {
     /// The virtio capabilities: word of configuration space, and its value.
     fn capability(&self, word: usize) -> u32 {
-        let config = self.device.kind.identity().config;
+        let config = self.device.kind.identity().pci.config;
         let (last, device) = if config == 0 { (0x0084_0000, 0) } else { (0x0074_0000, config) };
         match word * 4 {
             // Header: id 9, next, length, type.
@@ -108,15 +107,14 @@ impl Function {
 /// The bus.
 pub struct Pci {
     address: u32,
-    slots: [Option<Function>; SLOTS],
+    slots: [Option<Function>; DEVICES],
 }
 
 impl Pci {
     /// A bus for a Guest with `ram_size` bytes of RAM: a console, and these disks.
     pub fn new(ram_size: u32, disks: &[Disk]) -> Pci {
-        let mut pci = Pci { address: 0, slots: [None; SLOTS] };
-        let kinds = [Kind::Console].into_iter().chain(disks.iter().map(|&disk| Kind::Block(disk)));
-        for ((n, slot), kind) in (0..).zip(&mut pci.slots).zip(kinds) {
+        let mut pci = Pci { address: 0, slots: [None; DEVICES] };
+        for ((n, slot), kind) in (0..).zip(&mut pci.slots).zip(Kind::all(disks)) {
             let bar = ram_size + WINDOW_BEYOND_RAM + n * BAR_SIZE;
             *slot = Some(Function {
                 device: VirtioPci::new(kind),

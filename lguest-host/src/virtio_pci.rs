@@ -4,9 +4,8 @@
 //! Every number is the Guest's. A queue is made of what the driver wrote when it is enabled; its rings are looked at with the
 //! checks of [`crate::virtqueue`].
 
-use crate::block::Disk;
-use crate::console;
 use crate::death::Outcome;
+use crate::device::{Kind, QUEUES};
 use crate::guest::Platform;
 use crate::ram::GuestRam;
 use crate::virtqueue::{SIZE, VirtQueue};
@@ -19,59 +18,6 @@ const ISR: u32 = 0x3A;
 const VERSION_1: u64 = 1 << 32;
 const STATUS_FEATURES_OK: u8 = 8;
 const STATUS_NEEDS_RESET: u8 = 64;
-/// Most queues of a device.
-const QUEUES: usize = 2;
-
-/// What a device is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// Queue 0 takes what was typed, queue 1 what the Guest says.
-    Console,
-    /// Queue 0 takes requests.
-    Block(Disk),
-}
-
-/// What the driver sees of a kind of device.
-pub struct Identity {
-    /// Virtio device number.
-    pub id: u16,
-    /// PCI class and subclass.
-    pub class: u16,
-    /// Features beside VERSION_1.
-    features: u64,
-    /// Bytes of device configuration.
-    pub config: u32,
-    queues: usize,
-}
-
-impl Kind {
-    /// What the driver sees.
-    pub const fn identity(self) -> Identity {
-        match self {
-            // Feature 2: single characters can be said before there is a driver.
-            Kind::Console => Identity { id: 3, class: 0x0700, features: 1 << 2, config: 12, queues: 2 },
-            // Features: most buffers of a request, read-only, flush.
-            Kind::Block(Disk { read_only, .. }) => Identity {
-                id: 2,
-                class: 0x0180,
-                features: 1 << 2 | (read_only as u64) << 5 | 1 << 9,
-                config: 36,
-                queues: 1,
-            },
-        }
-    }
-
-    /// The word of device configuration at `offset`.
-    const fn config(self, offset: u32) -> u32 {
-        match (self, offset) {
-            (Kind::Block(disk), 0) => disk.sectors,
-            // Most buffers, beside header and status.
-            (Kind::Block(_), 12) => SIZE - 2,
-            _ => 0,
-        }
-    }
-}
-
 /// A queue as the driver describes it.
 #[derive(Clone, Copy, Debug)]
 struct QueueRegisters {
@@ -129,6 +75,10 @@ impl VirtioPci {
         }
     }
 
+    fn offered(&self) -> u64 {
+        self.kind.identity().pci.features as u64 | VERSION_1
+    }
+
     fn queue_registers(&mut self) -> Option<&mut QueueRegisters> {
         let n = self.queue_select as usize;
         if n < self.kind.identity().queues { self.queues.get_mut(n) } else { None }
@@ -137,7 +87,7 @@ impl VirtioPci {
     /// Read a register, of 1, 2 or 4 bytes; one that is not there is 0.
     pub fn read(&mut self, offset: u32, bytes: u32) -> u32 {
         let identity = self.kind.identity();
-        let offered = identity.features | VERSION_1;
+        let offered = self.offered();
         let value = match offset {
             0x00 => self.device_feature_select,
             0x04 if self.device_feature_select < 2 => (offered >> (32 * self.device_feature_select)) as u32,
@@ -202,7 +152,7 @@ impl VirtioPci {
     /// A driver that takes features nobody offered is not told that they are fine.
     fn set_status(&mut self, status: u8) {
         let taken = self.driver_features[0] as u64 | (self.driver_features[1] as u64) << 32;
-        let offered = self.kind.identity().features | VERSION_1;
+        let offered = self.offered();
         let fine = taken & !offered == 0 && taken & VERSION_1 != 0;
         self.status = if fine { status } else { status & !STATUS_FEATURES_OK } & !STATUS_NEEDS_RESET;
     }
@@ -213,32 +163,11 @@ impl VirtioPci {
     /// BAD_READ, BAD_WRITE: rings outside the Guest's RAM.
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
         let kicked = core::mem::take(&mut self.kicked);
-        let [first, second] = &mut self.queues;
-        let mut interrupt = false;
-        match self.kind {
-            Kind::Console => {
-                if let Some(byte) = self.said.take() {
-                    platform.console_write(&[byte]);
-                }
-                if let Some(queue) = &mut first.queue
-                    && (kicked & 1 != 0 || platform.console_ready())
-                {
-                    interrupt |= console::receive(queue, ram, platform)?;
-                }
-                if let Some(queue) = &mut second.queue
-                    && kicked & 2 != 0
-                {
-                    interrupt |= console::transmit(queue, ram, platform)?;
-                }
-            }
-            Kind::Block(disk) => {
-                if let Some(queue) = &mut first.queue
-                    && kicked & 1 != 0
-                {
-                    interrupt |= disk.serve(queue, ram, platform)?;
-                }
-            }
+        if let Some(byte) = self.said.take() {
+            platform.console_write(&[byte]);
         }
+        let queues = self.queues.each_mut().map(|registers| registers.queue.as_mut());
+        let interrupt = self.kind.serve(queues, kicked, ram, platform)? != 0;
         self.isr |= interrupt as u8;
         Ok(interrupt)
     }

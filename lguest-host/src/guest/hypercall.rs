@@ -1,10 +1,11 @@
 //! Hypercalls (2): what a Guest may ask for.
 
 use super::{Guest, Platform, Shared};
-use crate::abi::{LAYOUTS, MIN_CLOCK_DELTA, RESERVE_MEM, SYSCALL_VECTOR, Window, data, hcall};
+use crate::abi::{LAYOUTS, Layout, MIN_CLOCK_DELTA, RESERVE_MEM, SYSCALL_VECTOR, Window, data, hcall};
 use crate::death::{Category, Death, Outcome, TEXT, Text, require};
 use crate::descriptor::{Gate, fix_gate, fix_gdt_entry};
 use crate::mutant::broken;
+use crate::shadow::{NON_PAE, PAE};
 use switcher_asm::{GDT_ENTRIES, SWITCHER};
 
 /// A call and its arguments.
@@ -85,20 +86,18 @@ impl Guest {
             }
             hcall::SET_PGD if broken("set-pgd-ignored") => Ok(()),
             hcall::SET_PGD => {
+                self.shadow.settle(&self.ram, &NON_PAE)?;
                 require(b < self.shadow.top_entries(), Category::BadPgdIndex, b)?;
                 self.shadow.set_top(a, b);
                 Ok(())
             }
-            hcall::SET_PMD if self.shadow.is_pae() => {
+            hcall::SET_PMD if self.shadow.may_be_pae() => {
+                self.shadow.settle(&self.ram, &PAE)?;
                 self.shadow.set_middle(&self.ram, a, b);
                 Ok(())
             }
             hcall::LOAD_TLS => self.load_tls(a),
-            hcall::NOTIFY => {
-                let irqs = self.bus.notify(&self.ram, a, platform)?;
-                self.irqs_pending |= irqs;
-                Ok(())
-            }
+            hcall::NOTIFY => self.bus.notify(&self.ram, a, platform),
             hcall::LOAD_GDT_ENTRY => self.load_gdt_entry(a, [b, c]),
             number => require(false, Category::BadHypercall, number),
         }
@@ -108,26 +107,7 @@ impl Guest {
     fn init(&mut self, addr: u32, platform: &mut dyn Platform) -> Outcome<()> {
         require(self.shared.is_none(), Category::AlreadyInit, addr)?;
         require(self.ram.contains(addr, data::MIN_SIZE), Category::BadGuestPage, addr)?;
-        let mut found = None;
-        let mut vector = 0;
-        for layout in LAYOUTS {
-            if self.ram.contains(addr, layout.syscall_vec + 4) {
-                vector = self.ram.read(addr + layout.syscall_vec)?;
-                if vector < 256 {
-                    found = Some(layout);
-                    break;
-                }
-            }
-        }
-        let layout = match found {
-            Some(layout) if layout.pgdir.is_none() => layout,
-            // Kernels up to 3.0 want page tables made by the Host; this Host serves 3.1 and later.
-            _ => {
-                require(false, Category::BadSyscallVector, vector)?;
-                LAYOUTS[1]
-            }
-        };
-        require(vector == SYSCALL_VECTOR, Category::BadSyscallVector, vector)?;
+        let layout = self.find_layout(addr)?;
         let kernel_address: u32 = self.ram.read(addr + layout.kernel_address)?;
         require(kernel_address < SWITCHER, Category::BadKernelAddress, kernel_address)?;
         let window = match layout.window {
@@ -145,7 +125,29 @@ impl Guest {
         self.shadow.set_kernel_address(kernel_address);
         self.refresh_time(platform)?;
         self.shadow.release_all();
+        if let Some(pgdir) = layout.pgdir {
+            let tables =
+                self.shadow.make_boot_tables(&self.ram, self.loaded.ram_size, self.loaded.free_end)?;
+            self.ram.write(addr + pgdir, tables)?;
+        }
         Ok(())
+    }
+
+    /// Which tail `struct lguest_data` at `addr` has: the one whose vector field holds a vector (3.7).
+    fn find_layout(&self, addr: u32) -> Outcome<Layout> {
+        let mut layout = LAYOUTS[0];
+        let mut vector = 0;
+        for candidate in LAYOUTS {
+            layout = candidate;
+            if self.ram.contains(addr, layout.syscall_vec + 4) {
+                vector = self.ram.read(addr + layout.syscall_vec)?;
+                if vector < 256 {
+                    break;
+                }
+            }
+        }
+        require(vector == SYSCALL_VECTOR, Category::BadSyscallVector, vector)?;
+        Ok(layout)
     }
 
     fn shutdown(&mut self, text: u32, reason: u32) -> Outcome<()> {

@@ -20,6 +20,7 @@ use crate::block::SECTOR;
 use crate::bus::Bus;
 use crate::death::{Death, Outcome, TEXT, Text};
 use crate::descriptor::{self, Entry, FLAT_CODE, FLAT_DATA, Gate, for_ring1};
+use crate::image::Loaded;
 use crate::mutant::broken;
 use crate::pci::Pci;
 use crate::ram::GuestRam;
@@ -73,6 +74,7 @@ struct Shared {
 /// A virtual machine.
 pub struct Guest {
     ram: GuestRam,
+    loaded: Loaded,
     pages: SwitcherPages,
     shadow: Shadow,
     bus: Bus,
@@ -107,12 +109,20 @@ pub struct Guest {
 
 impl Guest {
     /// A Guest whose RAM already holds its image (see [`crate::image`]).
-    pub fn new(ram: GuestRam, pages: SwitcherPages, shadow: Shadow, bus: Bus, pci: Pci, entry: u32) -> Guest {
+    pub fn new(
+        ram: GuestRam,
+        pages: SwitcherPages,
+        shadow: Shadow,
+        bus: Bus,
+        pci: Pci,
+        loaded: Loaded,
+    ) -> Guest {
         let mut gdt = [[0; 2]; GDT_ENTRIES];
         gdt[12] = for_ring1(FLAT_CODE);
         gdt[13] = for_ring1(FLAT_DATA);
         let mut guest = Guest {
             ram,
+            loaded,
             pages,
             shadow,
             bus,
@@ -143,7 +153,7 @@ impl Guest {
             es: GUEST_DS,
             cs: GUEST_CS,
             ss: GUEST_DS,
-            eip: entry,
+            eip: loaded.entry,
             eflags: flags::ALWAYS | flags::IF,
             ..Frame::default()
         };
@@ -230,9 +240,7 @@ impl Guest {
             self.hypercalls(platform)?;
         }
         self.pass_time(platform);
-        if self.bus.poll_input(&self.ram, platform)? {
-            self.raise_irq(self.bus.input_irq());
-        }
+        self.irqs_pending |= self.bus.serve(&self.ram, platform)?;
         self.irqs_pending |= self.pci.serve(&self.ram, platform)?;
         self.deliver_pending(platform)
     }

@@ -4,6 +4,7 @@ use super::*;
 use crate::abi::{HYPERCALL_VECTOR, RING_FREE, data, hcall};
 use crate::bus::BUS_PAGES;
 use crate::death::Category;
+use crate::image::Loaded;
 use crate::shadow::Pool;
 use std::boxed::Box;
 use std::vec;
@@ -80,9 +81,10 @@ impl Rig {
             )
         };
         let shadow = Shadow::new(pool, [0x1000, 0x2000, 0x3000, 0x4000]).unwrap();
-        let bus = Bus::new(&ram, RAM).unwrap();
+        let bus = Bus::new(&ram, RAM, &[]).unwrap();
         let pages = SwitcherPages { frame: &raw mut *registers, state: state_page };
-        let guest = Guest::new(ram, pages, shadow, bus, Pci::new(RAM, &[]), CODE);
+        let loaded = Loaded { entry: CODE, ram_size: RAM, free_end: RAM };
+        let guest = Guest::new(ram, pages, shadow, bus, Pci::new(RAM, &[]), loaded);
         let desk = Desk::default();
         Rig { guest, desk, ram, _memory: [frames, bytes, state], _registers: registers }
     }

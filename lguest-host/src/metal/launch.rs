@@ -62,8 +62,8 @@ impl Plan {
             command_line: command_line(self.kernel.string),
             ram_size: self.ram_size,
         };
-        let entry = match boot.load(&ram) {
-            Ok(entry) => entry,
+        let loaded = match boot.load(&ram) {
+            Ok(loaded) => loaded,
             Err(error) => {
                 log!("cannot start the Guest: {}", error.text());
                 return None;
@@ -71,7 +71,6 @@ impl Plan {
         };
         let [text0, text1] = paging::switcher_text_pages();
         let shadow = Shadow::new(pool, [text0, text1, self.registers, self.state]).ok()?;
-        let bus = Bus::new(&ram, self.ram_size).ok()?;
         let frame = (self.registers + PAGE - size_of::<Frame>() as u32) as *mut Frame;
         let mut disks = [NO_DISK; DISKS];
         let mut count = 0;
@@ -79,8 +78,9 @@ impl Plan {
             *to = disk;
             count += 1;
         }
+        let bus = Bus::new(&ram, self.ram_size, &disks[..count]).ok()?;
         let pages = SwitcherPages { frame, state: self.state as *mut _ };
-        Some(Guest::new(ram, pages, shadow, bus, Pci::new(self.ram_size, &disks[..count]), entry))
+        Some(Guest::new(ram, pages, shadow, bus, Pci::new(self.ram_size, &disks[..count]), loaded))
     }
 }
 

@@ -69,14 +69,19 @@ impl Format {
     /// Index of `address` in a table of this level, whose entries span `1 << shift` bytes.
     pub const fn index(&self, shift: u32, address: u32) -> u32 {
         // In a whole page of entries, or in the four of a page-directory-pointer table.
-        let bits = if shift == 30 { 2 } else if self.entry_bytes == 8 { 9 } else { 10 };
+        let bits = if shift == 30 {
+            2
+        } else if self.entry_bytes == 8 {
+            9
+        } else {
+            10
+        };
         address >> shift & ((1 << bits) - 1)
     }
 
-    /// The format of a Guest whose first top-level table starts with these words (3.5). Kernels fill entry 0 of it, and only a
-    /// page-directory pointer has no flag but "present".
-    pub const fn of_table([low, high]: [u32; 2]) -> &'static Format {
-        if low & 0xFFF == bits::PRESENT && high == 0 { &PAE } else { &NON_PAE }
+    /// Whether these are the words of a page-directory pointer (3.5): no other top-level entry has the flag "present" alone.
+    pub const fn is_pointer([low, high]: [u32; 2]) -> bool {
+        low & 0xFFF == bits::PRESENT && high == 0
     }
 }
 
@@ -100,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_entry_tells_the_format() {
+    fn pointers_are_told_from_directory_entries() {
         for (words, pae) in [
             ([0x2001, 0], true),
             ([0x2067, 0x3067], false),
@@ -108,7 +113,7 @@ mod tests {
             ([0x2001, 1], false),
             ([0, 0], false),
         ] {
-            assert_eq!(Format::of_table(words).entry_bytes == 8, pae, "{words:x?}");
+            assert_eq!(Format::is_pointer(words), pae, "{words:x?}");
         }
     }
 }

@@ -10,6 +10,7 @@
 //! * A leaf is writable only if the Guest's entry is dirty already: so the first write faults and D can be set.
 //! * Addresses from the Switcher up are the Switcher's, in every root, whatever the Guest's tables say.
 
+mod boot_tables;
 mod format;
 mod pool;
 mod root;
@@ -24,6 +25,7 @@ use crate::abi::PAGE;
 use crate::death::{Category, Death, Outcome};
 use crate::mutant::broken;
 use crate::ram::GuestRam;
+use boot_tables::BootTables;
 use root::{ENTRIES, Root, index, leaf_index};
 use switcher_asm::SWITCHER;
 
@@ -41,6 +43,8 @@ pub struct Shadow {
     victim: usize,
     /// Of the Guest's tables. `None`: it has none yet, and every address is its own physical address (3.5).
     format: Option<&'static Format>,
+    /// Tables the Host made for it, as long as it is not known of which format it takes them to be.
+    boot: Option<BootTables>,
     /// From here on addresses are the kernel's, the same in all roots.
     kernel_address: u32,
 }
@@ -56,14 +60,8 @@ impl Shadow {
         let pointers = pool.take().ok_or(none)?;
         let mut root = |n| Root::new(&mut pool, pointers, n).ok_or(none);
         let roots = [root(0)?, root(1)?, root(2)?, root(3)?];
-        let mut shadow = Shadow {
-            pool,
-            roots,
-            current: 0,
-            victim: 1,
-            format: None,
-            kernel_address: SWITCHER,
-        };
+        let mut shadow =
+            Shadow { pool, roots, current: 0, victim: 1, format: None, boot: None, kernel_address: SWITCHER };
         let user = if broken("switcher-user") { bits::USER } else { 0 };
         let state = if broken("switcher-state-writable") { bits::WRITABLE } else { 0 };
         let text = bits::PRESENT | bits::ACCESSED | user;
@@ -99,6 +97,43 @@ impl Shadow {
         self.roots.iter().position(|r| r.gpgdir.unwrap_or(unused) == gpgdir && !self.is_linear())
     }
 
+    /// Kernels up to 3.0 want tables made by the Host: below `end`, for `ram_size` bytes (3.5). Their address.
+    ///
+    /// # Errors
+    /// BAD_GUEST_PAGE: no room.
+    pub fn make_boot_tables(&mut self, ram: &GuestRam, ram_size: u32, end: u32) -> Outcome<u32> {
+        let tables = BootTables::build(ram, ram_size, end, self.kernel_address)?;
+        self.boot = Some(tables);
+        Ok(tables.top)
+    }
+
+    /// The Guest changed one of the tables made for it, and so told that they are of `format`.
+    ///
+    /// # Errors
+    /// BAD_WRITE only if they are not in RAM, which they are.
+    pub fn settle(&mut self, ram: &GuestRam, format: &'static Format) -> Outcome<()> {
+        if let Some(tables) = self.boot {
+            tables.settle(ram, format)?;
+            self.leave_linear_mode(tables.top, format);
+        }
+        Ok(())
+    }
+
+    /// The format of the first table the Guest loads, by what is in it.
+    fn format_of(&self, ram: &GuestRam, gpgdir: u32) -> Outcome<&'static Format> {
+        if broken("pae-not-seen") {
+            return Ok(&NON_PAE);
+        }
+        // The first entry, and that of the kernel for those whose first is empty.
+        for slot in [0, self.kernel_address >> 30] {
+            let words = ram.read((gpgdir & PAE.top_mask).wrapping_add(8 * slot))?;
+            if Format::is_pointer(words) {
+                return Ok(&PAE);
+            }
+        }
+        Ok(&NON_PAE)
+    }
+
     /// NEW_PGTABLE (4.6): mirror another top-level table. The first one tells the format of all. True if the root was brand new,
     /// so the stack must be pinned.
     ///
@@ -106,7 +141,7 @@ impl Shadow {
     /// BAD_READ: the first table is not in RAM.
     pub fn switch_root(&mut self, ram: &GuestRam, gpgdir: u32) -> Outcome<bool> {
         if self.is_linear() {
-            let format = if broken("pae-not-seen") { &NON_PAE } else { Format::of_table(ram.read(gpgdir)?) };
+            let format = self.format_of(ram, gpgdir)?;
             self.leave_linear_mode(gpgdir, format);
             return Ok(true);
         }
@@ -129,6 +164,7 @@ impl Shadow {
     pub fn leave_linear_mode(&mut self, gpgdir: u32, format: &'static Format) {
         self.release_all();
         self.format = Some(format);
+        self.boot = None;
         self.roots[self.current].gpgdir = Some(gpgdir);
     }
 
@@ -223,6 +259,11 @@ impl Shadow {
     /// Whether the Guest's tables have three levels.
     pub fn is_pae(&self) -> bool {
         self.format.is_some_and(|format| format.entry_bytes == 8)
+    }
+
+    /// Whether they have, as far as anybody knows.
+    pub fn may_be_pae(&self) -> bool {
+        self.is_pae() || self.boot.is_some()
     }
 
     /// Entries of one of the Guest's top-level tables.

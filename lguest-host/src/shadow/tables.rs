@@ -50,7 +50,8 @@ impl Shadow {
     /// Walk the Guest's tables for `address`; `None` if something on the way is absent.
     pub(super) fn walk(&self, ram: &GuestRam, address: u32) -> Outcome<Option<Found>> {
         let (Some(format), Some(gpgdir)) = (self.format, self.roots[self.current].gpgdir) else {
-            let leaf = address & !(PAGE - 1) | bits::PRESENT | bits::WRITABLE;
+            let physical = self.boot.map_or(address, |tables| tables.physical(address));
+            let leaf = physical & !(PAGE - 1) | bits::PRESENT | bits::WRITABLE;
             return Ok(Some(Found { at: None, leaf: leaf as u64, upper: bits::UPPER }));
         };
         let mut table = gpgdir & format.top_mask;

@@ -1,0 +1,129 @@
+//! Kinds of virtio devices (8.7): what a driver sees of one and what it does with its queues, whichever bus it is on.
+
+use crate::block::Disk;
+use crate::console;
+use crate::death::Outcome;
+use crate::guest::Platform;
+use crate::ram::GuestRam;
+use crate::virtqueue::{SIZE, VirtQueue};
+
+/// Most devices of a Guest: a console and four disks.
+pub const DEVICES: usize = 5;
+/// Most queues of a device.
+pub const QUEUES: usize = 2;
+
+/// Features of the block device: most buffers of a request, read-only, flush.
+const BLOCK_SEG_MAX: u32 = 1 << 2;
+const BLOCK_READ_ONLY: u32 = 1 << 5;
+const BLOCK_FLUSH: u32 = 1 << 9;
+/// Feature of the console: single characters can be said before there is a driver. Only PCI has the register for it.
+const CONSOLE_EMERGENCY_WRITE: u32 = 1 << 2;
+
+/// What a device is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Queue 0 takes what was typed, queue 1 what the Guest says.
+    Console,
+    /// Queue 0 takes requests.
+    Block(Disk),
+}
+
+/// What the driver sees of a kind of device on one of the buses.
+pub struct Offer {
+    /// Features, VERSION_1 not among them.
+    pub features: u32,
+    /// Bytes of device configuration.
+    pub config: u32,
+}
+
+/// What the driver sees of a kind of device.
+pub struct Identity {
+    /// Virtio device number.
+    pub id: u16,
+    /// PCI class and subclass.
+    pub class: u16,
+    /// Number of queues.
+    pub queues: usize,
+    /// On the PCI bus.
+    pub pci: Offer,
+    /// On the lguest bus, as the kernels before 4.0 knew the device.
+    pub bus: Offer,
+}
+
+impl Kind {
+    /// The devices of a Guest, in the order of both buses: the console, and these disks.
+    pub fn all(disks: &[Disk]) -> impl Iterator<Item = Kind> {
+        [Kind::Console].into_iter().chain(disks.iter().map(|&disk| Kind::Block(disk))).take(DEVICES)
+    }
+
+    /// What the driver sees.
+    pub const fn identity(self) -> Identity {
+        match self {
+            Kind::Console => Identity {
+                id: 3,
+                class: 0x0700,
+                queues: 2,
+                pci: Offer { features: CONSOLE_EMERGENCY_WRITE, config: 12 },
+                bus: Offer { features: 0, config: 0 },
+            },
+            Kind::Block(Disk { read_only, .. }) => {
+                let features = BLOCK_SEG_MAX | BLOCK_FLUSH | if read_only { BLOCK_READ_ONLY } else { 0 };
+                Identity {
+                    id: 2,
+                    class: 0x0180,
+                    queues: 1,
+                    pci: Offer { features, config: 36 },
+                    bus: Offer { features, config: 16 },
+                }
+            }
+        }
+    }
+
+    /// The word of device configuration at `offset`.
+    pub const fn config(self, offset: u32) -> u32 {
+        match (self, offset) {
+            (Kind::Block(disk), 0) => disk.sectors,
+            // Most buffers, beside header and status.
+            (Kind::Block(_), 12) => SIZE - 2,
+            _ => 0,
+        }
+    }
+
+    /// Do what the driver asked for in the queues it `kicked`, as bits, and hand over what came from outside. The queues whose
+    /// driver wants an interrupt, as bits.
+    ///
+    /// # Errors
+    /// BAD_READ, BAD_WRITE: rings outside the Guest's RAM.
+    pub fn serve(
+        self,
+        queues: [Option<&mut VirtQueue>; QUEUES],
+        kicked: u32,
+        ram: &GuestRam,
+        platform: &mut dyn Platform,
+    ) -> Outcome<u32> {
+        let [first, second] = queues;
+        let mut irqs = 0;
+        match self {
+            Kind::Console => {
+                if let Some(queue) = first
+                    && (kicked & 1 != 0 || platform.console_ready())
+                {
+                    irqs |= console::receive(queue, ram, platform)? as u32;
+                }
+                if let Some(queue) = second
+                    && kicked & 2 != 0
+                {
+                    irqs |= (console::transmit(queue, ram, platform)? as u32) << 1;
+                }
+            }
+            Kind::Block(disk) => {
+                if let Some(queue) = first
+                    && kicked & 1 != 0
+                {
+                    irqs |= disk.serve(queue, ram, platform)? as u32;
+                }
+            }
+        }
+        Ok(irqs)
+    }
+}
