@@ -47,14 +47,14 @@ impl BootTables {
         let narrow = wide + wide_count * PAGE;
         let top = narrow + narrow_count * PAGE;
         for page in 0..ram_size.div_ceil(PAGE) {
-            let leaf = page * PAGE | FLAGS;
+            let leaf = (page * PAGE) | FLAGS;
             ram.write(narrow + 4 * page, leaf)?;
             if page / 512 < wide_count {
                 ram.write(wide + 8 * page, leaf as u64)?;
             }
         }
         for n in 0..wide_count {
-            ram.write(directory + 8 * n, (wide + n * PAGE | FLAGS) as u64)?;
+            ram.write(directory + 8 * n, ((wide + n * PAGE) | FLAGS) as u64)?;
         }
         ram.write(top, [0u8; PAGE as usize])?;
         let tables = BootTables { top, narrow, count: narrow_count, kernel_address };
@@ -71,7 +71,7 @@ impl BootTables {
     /// Without PAE: entry `index` leads to leaf table `n`.
     fn write_directory_entry(&self, ram: &GuestRam, index: u32, n: u32) -> Outcome<()> {
         if index < NON_PAE.top_entries {
-            ram.write(self.top + 4 * index, self.narrow + n * PAGE | FLAGS)
+            ram.write(self.top + 4 * index, (self.narrow + n * PAGE) | FLAGS)
         } else {
             Ok(())
         }
