@@ -15,6 +15,8 @@ mod format;
 mod pool;
 mod root;
 mod tables;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use format::{Format, NON_PAE, PAE, bits};
