@@ -4,11 +4,20 @@ use harness::{Boot, End, Limit, Report, Runner, engines, in_parallel};
 use ringside_expectations::attacks::Outcome;
 use ringside_expectations::{ATTACKS, Attack, Mutant};
 
+/// Sectors of the disk, for attacks that want one: 8 MiB.
+const DISK: u64 = 16 << 10;
+
 /// Exit status after the Host's last Guest was killed.
 const KILLED: u32 = 3;
 
 fn boot(attack: &Attack) -> Boot {
     let mut boot = Boot::new("attack-guest.elf", &format!("attack={} {}", attack.name, attack.words));
+    if attack.words.contains("disk") {
+        boot.disk_sectors = DISK;
+    }
+    if attack.words.contains("disk=ro") {
+        boot.host_words = "read-only=1".into();
+    }
     if attack.outcome == Outcome::Endless {
         boot.limit = Limit::Short;
     }

@@ -2,6 +2,7 @@
 
 use crate::death::Outcome;
 use crate::guest::Platform;
+use crate::mutant::{broken, unchecked};
 use crate::ram::GuestRam;
 use crate::virtqueue::{Chain, VirtQueue};
 
@@ -9,7 +10,7 @@ use crate::virtqueue::{Chain, VirtQueue};
 pub const SECTOR: usize = 512;
 /// Bytes of a request's header: type, priority, sector.
 const HEADER: u32 = 16;
-/// Bytes of data in a request at most: the Host has other Guests to serve (10.3).
+/// Bytes of data in a request at most, and after which the rest has to wait: the Host has other Guests to serve (10.3).
 const LIMIT: u32 = 4 << 20;
 /// Bytes of a disk's name.
 const NAME: usize = 20;
@@ -45,7 +46,9 @@ impl Disk {
     /// BAD_READ, BAD_WRITE: the rings are outside the Guest's RAM.
     pub fn serve(self, queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
         let mut interrupt = false;
+        let mut moved = 0;
         while let Some(chain) = queue.pop(ram)? {
+            moved += chain.len_of(true).min(LIMIT) + chain.len_of(false).min(LIMIT);
             let room = chain.len_of(true);
             // Without a byte for the status there is nobody to tell.
             let written = match room.checked_sub(1) {
@@ -57,6 +60,9 @@ impl Disk {
                 None => 0,
             };
             interrupt |= queue.push(ram, &chain, written)?;
+            if moved >= LIMIT {
+                queue.end_turn();
+            }
         }
         Ok(interrupt)
     }
@@ -70,7 +76,11 @@ impl Disk {
         platform: &mut dyn Platform,
     ) -> Outcome<(Status, u32)> {
         let mut header = [0; HEADER as usize];
-        let Some(given) = chain.len_of(false).checked_sub(HEADER) else { return Ok((Status::Error, 0)) };
+        let given = match chain.len_of(false).checked_sub(HEADER) {
+            Some(given) => given,
+            None if unchecked("BLOCK_HEADER") => 0,
+            None => return Ok((Status::Error, 0)),
+        };
         chain.read(ram, 0, &mut header)?;
         let [kind, _, low, high] = words(&header);
         let sector = low as u64 | (high as u64) << 32;
@@ -89,7 +99,7 @@ impl Disk {
                 None => Ok((Status::Error, 0)),
             },
             WRITE => match self.range(sector, given) {
-                Some((first, count)) if !self.read_only => {
+                Some((first, count)) if !self.read_only || broken("read-only-ignored") => {
                     for n in 0..count {
                         let mut bytes = [0; SECTOR];
                         chain.read(ram, HEADER + n * SECTOR as u32, &mut bytes)?;
@@ -119,7 +129,9 @@ impl Disk {
     fn range(self, sector: u64, bytes: u32) -> Option<(u32, u32)> {
         let count = bytes / SECTOR as u32;
         let end = sector.checked_add(count as u64)?;
-        let sound = bytes.is_multiple_of(SECTOR as u32) && bytes <= LIMIT && end <= self.sectors as u64;
+        let sound = (bytes.is_multiple_of(SECTOR as u32) || unchecked("BLOCK_WHOLE"))
+            && (bytes <= LIMIT || unchecked("BLOCK_LIMIT"))
+            && (end <= self.sectors as u64 || unchecked("BLOCK_RANGE"));
         sound.then_some((sector as u32, count))
     }
 }

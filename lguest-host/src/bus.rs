@@ -61,11 +61,12 @@ impl Device {
     }
 
     fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
-        let kicked = core::mem::take(&mut self.kicked);
         if self.failed {
+            self.kicked = 0;
             return Ok(0);
         }
-        Ok(self.kind.serve(self.queues.each_mut().map(Option::as_mut), kicked, ram, platform)? << self.irq)
+        let queues = self.queues.each_mut().map(Option::as_mut);
+        Ok(self.kind.serve(queues, &mut self.kicked, ram, platform)? << self.irq)
     }
 }
 

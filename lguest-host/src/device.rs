@@ -90,39 +90,46 @@ impl Kind {
     }
 
     /// Do what the driver asked for in the queues it `kicked`, as bits, and hand over what came from outside. The queues whose
-    /// driver wants an interrupt, as bits.
+    /// driver wants an interrupt, as bits; those whose turn ended before they were empty stay kicked.
     ///
     /// # Errors
     /// BAD_READ, BAD_WRITE: rings outside the Guest's RAM.
     pub fn serve(
         self,
-        queues: [Option<&mut VirtQueue>; QUEUES],
-        kicked: u32,
+        mut queues: [Option<&mut VirtQueue>; QUEUES],
+        kicked: &mut u32,
         ram: &GuestRam,
         platform: &mut dyn Platform,
     ) -> Outcome<u32> {
-        let [first, second] = queues;
+        let asked = core::mem::take(kicked);
+        for queue in queues.iter_mut().flatten() {
+            queue.begin_turn();
+        }
+        let [first, second] = queues.each_mut().map(Option::as_mut);
         let mut irqs = 0;
         match self {
             Kind::Console => {
                 if let Some(queue) = first
-                    && (kicked & 1 != 0 || platform.console_ready())
+                    && (asked & 1 != 0 || platform.console_ready())
                 {
                     irqs |= console::receive(queue, ram, platform)? as u32;
                 }
                 if let Some(queue) = second
-                    && kicked & 2 != 0
+                    && asked & 2 != 0
                 {
                     irqs |= (console::transmit(queue, ram, platform)? as u32) << 1;
                 }
             }
             Kind::Block(disk) => {
                 if let Some(queue) = first
-                    && kicked & 1 != 0
+                    && asked & 1 != 0
                 {
                     irqs |= disk.serve(queue, ram, platform)? as u32;
                 }
             }
+        }
+        for (n, queue) in queues.iter().enumerate() {
+            *kicked |= (queue.as_ref().is_some_and(|q| q.is_interrupted()) as u32) << n;
         }
         Ok(irqs)
     }

@@ -7,6 +7,7 @@
 use crate::death::Outcome;
 use crate::device::{Kind, QUEUES};
 use crate::guest::Platform;
+use crate::mutant::{broken, unchecked};
 use crate::ram::GuestRam;
 use crate::virtqueue::{SIZE, VirtQueue};
 
@@ -16,6 +17,7 @@ const NOTIFY: u32 = 0x38;
 const ISR: u32 = 0x3A;
 
 const VERSION_1: u64 = 1 << 32;
+const STATUS_DRIVER_OK: u8 = 4;
 const STATUS_FEATURES_OK: u8 = 8;
 const STATUS_NEEDS_RESET: u8 = 64;
 /// A queue as the driver describes it.
@@ -35,7 +37,8 @@ impl QueueRegisters {
     fn enable(&mut self) {
         let [descriptors, high0, available, high1, used, high2] = self.places;
         let size = self.size as u32;
-        let sound = high0 | high1 | high2 == 0 && size.is_power_of_two() && size <= SIZE;
+        let sound = (high0 | high1 | high2 == 0 || unchecked("QUEUE_PLACE"))
+            && (size.is_power_of_two() && size <= SIZE || unchecked("QUEUE_SIZE"));
         self.queue = sound.then(|| VirtQueue::new(descriptors, available, used, size));
     }
 }
@@ -81,6 +84,9 @@ impl VirtioPci {
 
     fn queue_registers(&mut self) -> Option<&mut QueueRegisters> {
         let n = self.queue_select as usize;
+        if unchecked("QUEUE_SELECT") {
+            return self.queues.get_mut(n % QUEUES);
+        }
         if n < self.kind.identity().queues { self.queues.get_mut(n) } else { None }
     }
 
@@ -120,10 +126,12 @@ impl VirtioPci {
             0x00 => self.device_feature_select = value,
             0x08 => self.driver_feature_select = value,
             0x0C => {
-                if let Some(word) = self.driver_features.get_mut(self.driver_feature_select as usize) {
+                let n = self.driver_feature_select & if unchecked("FEATURE_SELECT") { 1 } else { u32::MAX };
+                if let Some(word) = self.driver_features.get_mut(n as usize) {
                     *word = value;
                 }
             }
+            0x14 if value == 0 && broken("reset-keeps-queues") => self.status = 0,
             0x14 if value == 0 => *self = VirtioPci::new(self.kind),
             0x14 => self.set_status(value as u8),
             0x16 => self.queue_select = value as u16,
@@ -142,6 +150,11 @@ impl VirtioPci {
                 if let Some(place) = self.queue_registers().and_then(|q| q.places.get_mut(n)) {
                     *place = value;
                 }
+                if broken("queue-moves-while-enabled")
+                    && let Some(queue) = self.queue_registers().filter(|q| q.queue.is_some())
+                {
+                    queue.enable();
+                }
             }
             NOTIFY if value < QUEUES as u32 => self.kicked |= 1 << value,
             _ if offset == DEVICE + 8 && self.kind == Kind::Console => self.said = Some(value as u8),
@@ -153,7 +166,7 @@ impl VirtioPci {
     fn set_status(&mut self, status: u8) {
         let taken = self.driver_features[0] as u64 | (self.driver_features[1] as u64) << 32;
         let offered = self.offered();
-        let fine = taken & !offered == 0 && taken & VERSION_1 != 0;
+        let fine = taken & !offered == 0 && taken & VERSION_1 != 0 || broken("features-not-checked");
         self.status = if fine { status } else { status & !STATUS_FEATURES_OK } & !STATUS_NEEDS_RESET;
     }
 
@@ -162,12 +175,14 @@ impl VirtioPci {
     /// # Errors
     /// BAD_READ, BAD_WRITE: rings outside the Guest's RAM.
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
-        let kicked = core::mem::take(&mut self.kicked);
         if let Some(byte) = self.said.take() {
             platform.console_write(&[byte]);
         }
+        if self.status & STATUS_DRIVER_OK == 0 && !broken("driver-ok-ignored") {
+            return Ok(false);
+        }
         let queues = self.queues.each_mut().map(|registers| registers.queue.as_mut());
-        let interrupt = self.kind.serve(queues, kicked, ram, platform)? != 0;
+        let interrupt = self.kind.serve(queues, &mut self.kicked, ram, platform)? != 0;
         self.isr |= interrupt as u8;
         Ok(interrupt)
     }

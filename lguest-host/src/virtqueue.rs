@@ -3,7 +3,7 @@
 
 use crate::abi::PAGE;
 use crate::death::Outcome;
-use crate::mutant::unchecked;
+use crate::mutant::{broken, unchecked};
 use crate::ram::GuestRam;
 
 /// Entries of a queue at most, and of each on the lguest bus.
@@ -25,6 +25,8 @@ pub struct VirtQueue {
     size: u32,
     seen: u16,
     used: u16,
+    /// Chains that may still be taken in this turn: what a chain brings may land in the rings and offer the next one, for ever.
+    budget: u32,
     /// The driver broke a rule: nothing happens any more until it resets the device.
     stopped: bool,
 }
@@ -68,7 +70,7 @@ impl Chain {
             let skipped = at.min(b.len);
             at -= skipped;
             let n = len.min(b.len - skipped);
-            len -= n;
+            len = if broken("chain-one-piece") { 0 } else { len - n };
             (n != 0).then_some((b.addr + skipped, n))
         })
     }
@@ -101,7 +103,7 @@ impl Chain {
 impl VirtQueue {
     /// The queue of `size` entries, at most [`SIZE`], with its rings at these places.
     pub const fn new(descriptors: u32, available: u32, used_ring: u32, size: u32) -> VirtQueue {
-        VirtQueue { descriptors, available, used_ring, size, seen: 0, used: 0, stopped: false }
+        VirtQueue { descriptors, available, used_ring, size, seen: 0, used: 0, budget: SIZE, stopped: false }
     }
 
     /// The queue of the lguest bus whose rings start at guest-physical page `pfn`.
@@ -115,13 +117,28 @@ impl VirtQueue {
         for page in 0..PAGES {
             ram.write(self.descriptors + page * PAGE, [0u8; PAGE as usize])?;
         }
-        *self = VirtQueue { seen: 0, used: 0, stopped: false, ..*self };
+        *self = VirtQueue { seen: 0, used: 0, budget: SIZE, stopped: false, ..*self };
         Ok(())
     }
 
     /// Address of the rings, which is what a driver on the lguest bus notifies.
     pub const fn address(&self) -> u32 {
         self.descriptors
+    }
+
+    /// A new turn: as many chains as an honest driver can have offered (10.3).
+    pub const fn begin_turn(&mut self) {
+        self.budget = SIZE;
+    }
+
+    /// What is waiting has to wait for the next turn.
+    pub const fn end_turn(&mut self) {
+        self.budget = 0;
+    }
+
+    /// The turn ended before the queue was known to be empty.
+    pub const fn is_interrupted(&self) -> bool {
+        self.budget == 0
     }
 
     /// A descriptor number is inside the table.
@@ -133,8 +150,11 @@ impl VirtQueue {
     pub fn pop(&mut self, ram: &GuestRam) -> Outcome<Option<Chain>> {
         let index: u16 = ram.read(self.available.wrapping_add(2))?;
         let waiting = index.wrapping_sub(self.seen) as u32;
-        if waiting == 0 || self.stopped {
+        if waiting == 0 || self.stopped || self.budget == 0 {
             return Ok(None);
+        }
+        if !unchecked("QUEUE_BUDGET") {
+            self.budget -= 1;
         }
         let slot = self.seen as u32 % self.size;
         let head: u16 = ram.read(self.available.wrapping_add(4 + 2 * slot))?;
@@ -200,6 +220,28 @@ mod tests {
         ram.write(12, [flags, next]).unwrap();
         ram.write(queue.available + 2, 1u16).unwrap();
         check(queue.pop(&ram).unwrap());
+    }
+
+    #[test]
+    fn a_turn_ends_however_much_is_offered() {
+        let mut bytes = vec![0u8; 4 * PAGE as usize];
+        // SAFETY: `bytes` outlives `ram` and is not used meanwhile.
+        let ram = unsafe { GuestRam::new(bytes.as_mut_ptr(), 4 * PAGE) };
+        let mut queue = VirtQueue::on_bus(0);
+        let mut turn = |queue: &mut VirtQueue| {
+            let mut served = 0u16;
+            // Each chain offers the next, as one that reads a sector of a disk over the rings can.
+            ram.write(queue.available + 2, queue.seen.wrapping_add(1)).unwrap();
+            while queue.pop(&ram).unwrap().is_some() {
+                served += 1;
+                ram.write(queue.available + 2, queue.seen.wrapping_add(1)).unwrap();
+            }
+            served
+        };
+        assert_eq!((turn(&mut queue), queue.is_interrupted()), (SIZE as u16, true));
+        assert_eq!(turn(&mut queue), 0);
+        queue.begin_turn();
+        assert_eq!(turn(&mut queue), SIZE as u16);
     }
 
     #[test]

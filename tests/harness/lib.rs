@@ -26,6 +26,8 @@ pub struct Boot {
     pub guest_words: String,
     /// The Guest's initial RAM disk, if it has one.
     pub initrd: Option<PathBuf>,
+    /// Sectors of a disk of zeros; 0 for no disk.
+    pub disk_sectors: u64,
     /// What is typed at the Guest's console.
     pub input: Vec<u8>,
     /// A rule of the processor to break.
@@ -130,6 +132,7 @@ impl Boot {
             guest: rom(guest),
             guest_words: guest_words.to_owned(),
             initrd: None,
+            disk_sectors: 0,
             input: Vec::new(),
             cpu_mutant: None,
             engine: Engine::best(),
@@ -149,7 +152,7 @@ impl Boot {
         match mutant {
             Mutant::Host(name) => {
                 self.host = rom("lguest-host-mutants.elf");
-                self.host_words = format!("mutant={name}");
+                self.host_words = format!("mutant={name} {}", self.host_words).trim_end().to_owned();
             }
             Mutant::Cpu(name) => {
                 self.cpu_mutant = Some(name);

@@ -3,10 +3,12 @@
 use crate::{Boot, End, Limit, Report};
 use machine::boot::multiboot::{Module, Multiboot};
 use machine::inputs::{Input, Stamp};
+use machine::media::Medium;
 use machine::outputs::OutputPort;
 use machine::{Config, Machine, MachineExit, Until};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 const RAM: u64 = 128 << 20;
 /// A moment of wall-clock time, the same in every run.
@@ -29,6 +31,9 @@ pub fn prepare(boot: &Boot) -> Machine {
     modules.extend(initrd.as_deref().map(|data| Module { data, string: b"initrd" }));
     let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
     image.load(&mut machine).expect("the Host is a multiboot kernel");
+    if boot.disk_sectors != 0 {
+        machine.connect_disk(Medium::new(Arc::new(Vec::new()), boot.disk_sectors, false));
+    }
     if !boot.input.is_empty() {
         machine.inputs.add(Stamp::default(), Input::Com1(boot.input.clone()));
     }

@@ -25,7 +25,7 @@ pub fn version() -> Option<String> {
 pub fn run(boot: &Boot) -> Report {
     assert!(boot.cpu_mutant.is_none(), "QEMU's processor has no mutants");
     let program = find().unwrap_or_else(|| panic!("{PROGRAM} is not installed (Debian: qemu-system-x86)"));
-    let log = log_file();
+    let log = temporary_file("host-log");
     let mut command = Command::new(program);
     command.arg("-kernel").arg(&boot.host);
     if !boot.host_words.is_empty() {
@@ -37,6 +37,10 @@ pub fn run(boot: &Boot) -> Report {
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", log.display())]);
     command.args(["-display", "none", "-no-reboot", "-m", "128"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
+    let disk = disk_file(boot.disk_sectors);
+    if let Some(path) = &disk {
+        command.args(["-drive", &format!("file={},format=raw,if=ide", path.display())]);
+    }
     let line = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
@@ -62,6 +66,9 @@ pub fn run(boot: &Boot) -> Report {
     let host_log = fs::read(&log).unwrap_or_default();
     // Left behind, it would only take room.
     let _ = fs::remove_file(&log);
+    if let Some(path) = disk {
+        let _ = fs::remove_file(path);
+    }
     Report {
         console: String::from_utf8_lossy(&console).into_owned(),
         host_log: String::from_utf8_lossy(&host_log).into_owned(),
@@ -71,10 +78,18 @@ pub fn run(boot: &Boot) -> Report {
 }
 
 /// A name no other run of this or another process has.
-fn log_file() -> PathBuf {
+fn temporary_file(what: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let n = NEXT.fetch_add(1, Ordering::Relaxed);
-    env::temp_dir().join(format!("ringside-host-log-{}-{n}", process::id()))
+    env::temp_dir().join(format!("ringside-{what}-{}-{n}", process::id()))
+}
+
+/// A disk of so many sectors, all zeros.
+fn disk_file(sectors: u64) -> Option<PathBuf> {
+    let path = (sectors != 0).then(|| temporary_file("disk"))?;
+    let made = fs::File::create(&path).and_then(|file| file.set_len(512 * sectors));
+    made.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    Some(path)
 }
 
 fn wait(child: &mut Child, limit: Limit) -> End {

@@ -2,7 +2,9 @@
 
 use super::Guest;
 use super::instruction::{Instruction, Operand, register, register_mut};
+use crate::abi::PAGE;
 use crate::death::{Category, Outcome, require};
+use crate::mutant::{broken, unchecked};
 
 impl Guest {
     /// A fault at `linear`, whose page-table entry `pte` leads to no RAM. True if a device was there and the access is done.
@@ -12,16 +14,18 @@ impl Guest {
     pub(super) fn access_device(&mut self, pte: u64, linear: u32) -> Outcome<bool> {
         let address = pte as u32 & !0xFFF | linear & 0xFFF;
         require(pte >> 32 == 0 && self.pci.claims(address), Category::BadPte, pte as u32)?;
-        let kernel = self.frame().cs & 3 == 1;
-        let Some(i) = self.instruction().filter(|_| kernel) else { return Ok(false) };
-        if !matches!(i.operand, Operand::Memory(_)) {
-            return Ok(false);
-        }
+        let kernel = self.frame().cs & 3 == 1 || broken("device-for-ring-3");
+        let Some(i) = self.instruction().filter(|_| kernel) else { return Ok(broken("device-guesses")) };
         let bytes = match (i.opcode, i.word) {
             (0x88 | 0x8A | 0xA0 | 0xA2 | 0xC6 | 0x0FB6, _) => 1,
             (0x0FB7, _) | (_, true) => 2,
             _ => 4,
         };
+        // What faulted is this operand, and all of it is the device's.
+        let here = i.operand == Operand::Memory(linear) && linear % PAGE + bytes <= PAGE;
+        if !here && !unchecked("DEVICE_OPERAND") {
+            return Ok(false);
+        }
         match i.opcode {
             0x8A | 0x8B | 0xA0 | 0xA1 | 0x0FB6 | 0x0FB7 => {
                 let value = self.pci.read(address, bytes);

@@ -398,7 +398,7 @@ fn a_device_is_reached_by_plain_moves() {
     for (code, eax) in [(&[0x89, 0x01][..], 1), (&[0x8B, 0x51, 0x04], 0), (&[0x8A, 0x71, 0x14], 0)] {
         rig.ram.write_bytes(CODE, code).unwrap();
         let frame = rig.guest.frame();
-        (frame.eip, frame.eax) = (CODE, eax);
+        (frame.eip, frame.eax, frame.ecx) = (CODE, eax, 0x7000);
         let offset = if code.len() == 3 { code[2] as u32 } else { 0 };
         assert_eq!(rig.guest.access_device(pte.into(), 0x7000 + offset), Ok(true), "{code:x?}");
     }
@@ -406,6 +406,10 @@ fn a_device_is_reached_by_plain_moves() {
     rig.ram.write_bytes(CODE, &[0x01, 0x01]).unwrap();
     rig.guest.frame().eip = CODE;
     assert_eq!(rig.guest.access_device(pte.into(), 0x7000), Ok(false), "add [ecx], eax");
+    rig.ram.write_bytes(CODE, &[0x89, 0x01]).unwrap();
+    assert_eq!(rig.guest.access_device(pte.into(), 0x7004), Ok(false), "another address faulted");
+    rig.guest.frame().ecx = 0x7FFE;
+    assert_eq!(rig.guest.access_device(pte.into(), 0x7FFE), Ok(false), "half of it is not the device's");
     let beyond = (bar + 8 * PAGE) | 3;
     assert_eq!(rig.guest.access_device(beyond.into(), 0x7000), Err(Death::Killed(Category::BadPte, beyond)));
 }

@@ -39,7 +39,7 @@ fn command(number: u32, sector: u32, command: u8) -> Option<u16> {
     if inb(block + 7) == 0xFF {
         return None;
     }
-    ready(block, 0)?;
+    settled(block)?;
     outb(block + 2, 1);
     outb(block + 3, low);
     outb(block + 4, middle);
@@ -48,13 +48,15 @@ fn command(number: u32, sector: u32, command: u8) -> Option<u16> {
     Some(block)
 }
 
+/// Wait until the disk is no longer busy; its status then, which may tell of an error of the last command.
+fn settled(block: u16) -> Option<u8> {
+    (0..PATIENCE).map(|_| inb(block + 7)).find(|status| status & BUSY == 0)
+}
+
 /// Wait until the disk is no longer busy and shows `wanted`.
 fn ready(block: u16, wanted: u8) -> Option<()> {
     for _ in 0..PATIENCE {
-        let status = inb(block + 7);
-        if status & BUSY != 0 {
-            continue;
-        }
+        let status = settled(block)?;
         if status & (ERROR | FAULT) != 0 || status == 0 && wanted != 0 {
             return None;
         }

@@ -41,7 +41,10 @@ impl Shadow {
             return Ok(Demand::Reflect(error & !FAULT_PRESENT));
         };
         let granted = found.leaf as u32 & (found.upper | !(bits::WRITABLE | bits::USER));
-        let (write, user) = (error & FAULT_WRITE != 0, error & FAULT_USER != 0);
+        let (mut write, user) = (error & FAULT_WRITE != 0, error & FAULT_USER != 0);
+        if broken("device-write-unchecked") && page_of(found.leaf) >= ram.pages() {
+            write = false;
+        }
         if write && granted & bits::WRITABLE == 0 || user && granted & bits::USER == 0 {
             return Ok(Demand::Reflect(error | FAULT_PRESENT));
         }

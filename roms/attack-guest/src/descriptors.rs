@@ -1,7 +1,9 @@
 //! Stacks, segment descriptors and gates that would lead out of ring 1.
 
 use crate::Verdict;
-use crate::target::{OUTSIDE, SCRATCH, access_rights, code_segment, expect, probe, ring3_space};
+use crate::target::{
+    OUTSIDE, SCRATCH, access_rights, code_segment, expect, probe, ring3_space, trap_on_stack,
+};
 use core::arch::asm;
 use guest_kit::descriptor::{Descriptor, entry, gate, kind, selector};
 use guest_kit::hypercall::{flush_async, load_gdt_entry, load_idt_entry, set_stack};
@@ -72,14 +74,6 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
 
 fn stack(selector: u16, top: u32, pages: u32) -> Verdict {
     set_stack(selector, top, pages);
-    Ok(())
-}
-
-/// Puts the ring-1 stack at SCRATCH without asking the Host to pin it, and traps from ring 3.
-fn trap_on_stack(label: u32) -> Verdict {
-    set_stack(selector::RING1_DS, SCRATCH + 0x1000, 0);
-    ring3_space();
-    probe(label, 0);
     Ok(())
 }
 

@@ -7,13 +7,16 @@
 #![no_std]
 #![no_main]
 
+mod block;
 mod descriptors;
 mod devices;
 mod endless;
 mod flags;
 mod hypercalls;
 mod pages;
+mod pci;
 mod target;
+mod virtio;
 
 use guest_kit::{boot, console, hypercall, println};
 
@@ -23,8 +26,17 @@ core::arch::global_asm!(include_str!("before_init.s"), options(att_syntax));
 pub type Verdict = Result<(), &'static str>;
 
 /// The attacks after INIT, by module.
-const TABLES: [&[(&str, fn() -> Verdict)]; 6] =
-    [hypercalls::TABLE, pages::TABLE, descriptors::TABLE, flags::TABLE, devices::TABLE, endless::TABLE];
+const TABLES: [&[(&str, fn() -> Verdict)]; 9] = [
+    hypercalls::TABLE,
+    pages::TABLE,
+    descriptors::TABLE,
+    flags::TABLE,
+    devices::TABLE,
+    pci::TABLE,
+    virtio::TABLE,
+    block::TABLE,
+    endless::TABLE,
+];
 
 /// What boot.s calls, in the Guest's own address space.
 #[unsafe(no_mangle)]

@@ -1,7 +1,7 @@
 //! What attacks share: addresses that are nobody's, a program to attack from, small questions to the processor.
 
 use core::arch::asm;
-use guest_kit::descriptor::{Descriptor, entry, kind};
+use guest_kit::descriptor::{Descriptor, entry, kind, selector};
 use guest_kit::hypercall;
 use guest_kit::memory::allocate_frame;
 use guest_kit::paging::{AddressSpace, flags};
@@ -45,6 +45,14 @@ pub fn probe_with_flags(label: u32, eflags: u32) -> Fault {
     let mut context = Context::new(label, STACK + 0x1000);
     context.eflags |= eflags;
     context.run()
+}
+
+/// Puts the ring-1 stack at SCRATCH without asking the Host to pin it, and traps from ring 3.
+pub fn trap_on_stack(label: u32) -> crate::Verdict {
+    hypercall::set_stack(selector::RING1_DS, SCRATCH + 0x1000, 0);
+    ring3_space();
+    probe(label, 0);
+    Ok(())
 }
 
 /// The code segment the kernel runs in right now.

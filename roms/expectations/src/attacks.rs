@@ -27,7 +27,7 @@ pub struct Attack {
     pub outcome: Outcome,
     /// What must change the outcome.
     pub mutants: &'static [Mutant],
-    /// More words of the command line.
+    /// More words of the command line. With `disk` the machine has one, with `disk=ro` one that is not to be written.
     pub words: &'static str,
 }
 
@@ -161,6 +161,58 @@ attacks! {
     "queue-loop" Survived, [Host("unchecked-queue-loop")];
     "queue-next" Survived, [Host("unchecked-queue-next")];
     "queue-backwards" Survived, [];
+
+    // The PCI bus and devices' registers.
+    "pci-functions" Survived, [Host("pci-function-ignored")];
+    "pci-ports" Survived, [Host("pci-port-part-ignored")];
+    "pci-window" Survived, [Host("unchecked-window")];
+    "bar-gone" Killed("BAD_PTE"), [Host("unchecked-bad-pte")];
+    "bar-beyond" Killed("BAD_PTE"), [Host("unchecked-bad-pte")];
+    "bar-over-ram" Survived, [];
+    "device-operand" Survived, [Host("unchecked-device-operand")];
+    "device-instructions" Survived, [Host("device-guesses")];
+    "device-execute" Survived, [Host("device-guesses")];
+    "device-ring-3" Survived, [Host("device-for-ring-3")];
+    "device-read-only" Survived, [Host("device-write-unchecked")];
+    "device-as-directory" Killed("BAD_READ"), [Host("unchecked-bad-read")];
+    "device-as-page-table" Killed("BAD_PGD"), [Host("unchecked-bad-pgd")];
+    "device-as-stack" Killed("BAD_STACK_PAGE"), [Host("unchecked-bad-stack-page")];
+    "device-as-trap-stack" Killed("BAD_WRITE"), [Host("unchecked-bad-write")];
+    "device-flood" Endless, [];
+
+    // The console on the PCI bus: what stops its queue must not stop more.
+    "virtio-features" Survived, [Host("features-not-checked")];
+    "virtio-feature-select" Survived, [Host("unchecked-feature-select")];
+    "virtio-queue-select" Survived, [Host("unchecked-queue-select")];
+    "virtio-queue-size" Survived, [Host("unchecked-queue-size")];
+    "virtio-queue-high" Survived, [Host("unchecked-queue-place")];
+    "virtio-queue-moves" Survived, [Host("queue-moves-while-enabled")];
+    "virtio-not-ready" Survived, [Host("driver-ok-ignored")];
+    "virtio-registers" Survived, [];
+    "virtio-reset" Survived, [Host("reset-keeps-queues")];
+    "virtio-rings-outside" Killed("BAD_READ"), [Host("unchecked-bad-read")];
+    "virtio-rings-wrap" Killed("BAD_READ"), [Host("unchecked-bad-read")];
+    "virtio-descriptors-outside" Killed("BAD_READ"), [Host("unchecked-bad-read")];
+    "virtio-used-outside" Killed("BAD_WRITE"), [Host("unchecked-bad-write")];
+    "virtio-rings-over-each-other" Survived, [];
+    "virtio-buffer-outside" Survived, [Host("unchecked-queue-range")];
+    "virtio-buffer-device" Survived, [Host("unchecked-queue-range")];
+    "virtio-buffer-high" Survived, [Host("unchecked-queue-range")];
+    "virtio-head" Survived, [Host("unchecked-queue-head")];
+    "virtio-index" Survived, [Host("unchecked-queue-index")];
+    "virtio-loop" Survived, [Host("unchecked-queue-loop")];
+    "virtio-next" Survived, [Host("unchecked-queue-next")];
+
+    // A disk.
+    "block-range" Survived, [Host("unchecked-block-range")], "disk";
+    "block-partial" Survived, [Host("unchecked-block-whole")], "disk";
+    "block-limit" Survived, [Host("unchecked-block-limit")], "disk";
+    "block-read-only" Survived, [Host("read-only-ignored")], "disk=ro";
+    "block-unknown" Survived, [], "disk";
+    "block-header" Survived, [Host("unchecked-block-header")], "disk";
+    "block-no-status" Survived, [], "disk";
+    "block-pieces" Survived, [Host("chain-one-piece")], "disk";
+    "block-endless" Survived, [Host("unchecked-queue-budget")], "disk";
 
     // Without end.
     "restart" Endless, [];
