@@ -115,29 +115,29 @@ pub const LAYOUTS: [Layout; 3] = [
     Layout { pgdir: Some(1376), window: Window::Range(1380, 1384), kernel_address: 1388, syscall_vec: 1392 },
 ];
 
-/// Name of a hypercall, for the log.
-pub fn hypercall_name(n: u32) -> &'static str {
-    const NAMES: [&str; 20] = [
-        "FLUSH_ASYNC",
-        "LGUEST_INIT",
-        "SHUTDOWN",
-        "3",
-        "NEW_PGTABLE",
-        "FLUSH_TLB",
-        "LOAD_IDT_ENTRY",
-        "SET_STACK",
-        "TS",
-        "SET_CLOCKEVENT",
-        "HALT",
-        "11",
-        "12",
-        "SET_PMD",
-        "SET_PTE",
-        "SET_PGD",
-        "LOAD_TLS",
-        "NOTIFY",
-        "LOAD_GDT_ENTRY",
-        "SEND_INTERRUPTS",
+/// Name of a hypercall and how many of its arguments mean something, for the log.
+pub fn hypercall(n: u32) -> (&'static str, usize) {
+    const CALLS: [(&str, usize); 20] = [
+        ("FLUSH_ASYNC", 0),
+        ("LGUEST_INIT", 1),
+        ("SHUTDOWN", 2),
+        ("3", 4),
+        ("NEW_PGTABLE", 1),
+        ("FLUSH_TLB", 1),
+        ("LOAD_IDT_ENTRY", 3),
+        ("SET_STACK", 3),
+        ("TS", 1),
+        ("SET_CLOCKEVENT", 1),
+        ("HALT", 0),
+        ("11", 4),
+        ("12", 4),
+        ("SET_PMD", 2),
+        ("SET_PTE", 3),
+        ("SET_PGD", 2),
+        ("LOAD_TLS", 1),
+        ("NOTIFY", 1),
+        ("LOAD_GDT_ENTRY", 3),
+        ("SEND_INTERRUPTS", 0),
     ];
-    NAMES.get(n as usize).copied().unwrap_or("unknown")
+    CALLS.get(n as usize).copied().unwrap_or(("unknown", 4))
 }

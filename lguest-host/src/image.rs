@@ -44,12 +44,14 @@ fn is_bzimage(image: &[u8]) -> bool {
 const COMMAND_LINE: u32 = 0x1000;
 const BZIMAGE_LOAD: u32 = 0x10_0000;
 
-fn u16_at(bytes: &[u8], at: usize) -> Result<u16, ImageError> {
+/// Little-endian, at an offset of an image.
+pub(crate) fn u16_at(bytes: &[u8], at: usize) -> Result<u16, ImageError> {
     let b = bytes.get(at..).and_then(|b| b.first_chunk()).ok_or(ImageError::Truncated)?;
     Ok(u16::from_le_bytes(*b))
 }
 
-fn u32_at(bytes: &[u8], at: usize) -> Result<u32, ImageError> {
+/// As [`u16_at`].
+pub(crate) fn u32_at(bytes: &[u8], at: usize) -> Result<u32, ImageError> {
     let b = bytes.get(at..).and_then(|b| b.first_chunk()).ok_or(ImageError::Truncated)?;
     Ok(u32::from_le_bytes(*b))
 }

@@ -12,7 +12,7 @@
 //! 4. *Launcher*: `metal/launch.rs` makes Guests of multiboot modules.
 //! 5. *Host*: [`guest::hypercall`], [`shadow`], [`guest::trap`], [`guest::interrupt`].
 //! 6. *Switcher*: the crate `switcher-asm`, and `metal/world.rs`, its caller.
-//! 7. *Mastery*: `metal/scheduler.rs` runs many Guests fairly, and buries them.
+//! 7. *Mastery*: `metal/scheduler.rs` runs many Guests fairly, and buries them; `metal/report.rs` says what of, with [`symbols`].
 //!
 //! Principles
 //! 1. Nothing a Guest passes is trusted: copy once, check, use the copy.
@@ -37,5 +37,6 @@ pub mod mutant;
 pub mod pci;
 pub mod ram;
 pub mod shadow;
+pub mod symbols;
 pub mod virtio_pci;
 pub mod virtqueue;

@@ -228,7 +228,7 @@ mod tests {
         // SAFETY: `bytes` outlives `ram` and is not used meanwhile.
         let ram = unsafe { GuestRam::new(bytes.as_mut_ptr(), 4 * PAGE) };
         let mut queue = VirtQueue::on_bus(0);
-        let mut turn = |queue: &mut VirtQueue| {
+        let turn = |queue: &mut VirtQueue| {
             let mut served = 0u16;
             // Each chain offers the next, as one that reads a sector of a disk over the rings can.
             ram.write(queue.available + 2, queue.seen.wrapping_add(1)).unwrap();

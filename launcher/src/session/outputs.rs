@@ -12,7 +12,7 @@ use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// Lines of the Host's log shown when a run ends badly, and the most bytes of them.
-const TAIL_LINES: usize = 20;
+const TAIL_LINES: usize = 40;
 const TAIL_BYTES: usize = 8192;
 
 /// A named place for bytes.

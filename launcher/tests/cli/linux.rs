@@ -59,6 +59,13 @@ fn a_panic_is_told_with_the_guests_own_words() {
     assert_eq!(outcome.status, 3, "{outcome:?}");
     assert!(outcome.stdout.contains("Kernel panic - not syncing"), "{outcome:?}");
     assert!(outcome.stderr.contains("CRASH: VFS: Unable to mount root fs"), "{outcome:?}");
+    // The Host's report: the last hypercalls, then how the kernel got there, innermost first, as its own report has it.
+    let mut rest = outcome.stderr.as_str();
+    for part in
+        [" SHUTDOWN [", "at   ", " lguest_panic+", "from ", " panic+", " mount_block_root+", " kernel_init+"]
+    {
+        (_, rest) = rest.split_once(part).unwrap_or_else(|| panic!("{part}: {outcome:?}"));
+    }
 }
 
 #[test]

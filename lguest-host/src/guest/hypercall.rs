@@ -1,6 +1,6 @@
 //! Hypercalls (2): what a Guest may ask for.
 
-use super::{Guest, Platform, Shared};
+use super::{Guest, HISTORY, Platform, Shared};
 use crate::abi::{LAYOUTS, Layout, MIN_CLOCK_DELTA, RESERVE_MEM, SYSCALL_VECTOR, Window, data, hcall};
 use crate::death::{Category, Death, Outcome, TEXT, Text, require};
 use crate::descriptor::{Gate, fix_gate, fix_gdt_entry};
@@ -10,8 +10,10 @@ use switcher_asm::{GDT_ENTRIES, SWITCHER};
 
 /// A call and its arguments.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Call {
+pub struct Call {
+    /// Which.
     pub number: u32,
+    /// EBX, ECX, EDX, ESI.
     pub args: [u32; 4],
 }
 
@@ -27,7 +29,7 @@ impl Guest {
         let call = Call { number: frame.eax, args: [frame.ebx, frame.ecx, frame.edx, frame.esi] };
         if self.shared.is_none() {
             if call.number != hcall::LGUEST_INIT {
-                self.record(call.number);
+                self.record(call);
                 return require(false, Category::HcallBeforeInit, call.number);
             }
             return self.call(call, platform);
@@ -36,14 +38,14 @@ impl Guest {
         self.call(call, platform)
     }
 
-    fn record(&mut self, number: u32) {
-        self.history.rotate_left(1);
-        self.history[3] = number;
+    fn record(&mut self, call: Call) {
+        self.history[self.history_next % HISTORY] = Some(call);
+        self.history_next = (self.history_next + 1) % HISTORY;
     }
 
     /// Execute one call.
     pub(super) fn call(&mut self, call: Call, platform: &mut dyn Platform) -> Outcome<()> {
-        self.record(call.number);
+        self.record(call);
         self.asks |=
             matches!(call.number, hcall::NEW_PGTABLE | hcall::LOAD_IDT_ENTRY | hcall::LOAD_GDT_ENTRY);
         let [a, b, c, d] = call.args;

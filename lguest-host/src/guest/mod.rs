@@ -4,6 +4,7 @@
 //! entry [`Guest::prepare`] runs a pending hypercall, delivers a virtual interrupt, and brings the live tables up to
 //! date. Any of these may find that the Guest broke a rule; it then dies with the first reason found.
 
+mod backtrace;
 mod device;
 mod emulate;
 mod hypercall;
@@ -25,6 +26,8 @@ use crate::mutant::broken;
 use crate::pci::Pci;
 use crate::ram::GuestRam;
 use crate::shadow::Shadow;
+pub use backtrace::{DEPTH, Step};
+pub use hypercall::Call;
 use switcher_asm::{
     CODE_SELECTOR, DATA_SELECTOR, FRAME, Frame, GDT_ENTRIES, IDT_ENTRIES, STATE_PAGE, State, TSS_SELECTOR,
     TableRegister, Tss,
@@ -71,6 +74,9 @@ struct Shared {
     window: (u32, u32),
 }
 
+/// Hypercalls remembered.
+const HISTORY: usize = 8;
+
 /// A virtual machine.
 pub struct Guest {
     ram: GuestRam,
@@ -104,7 +110,9 @@ pub struct Guest {
     /// When the clock event fires, in nanoseconds of [`Platform::now`].
     clock: Option<u64>,
     /// The last hypercalls, newest last: for the report of a death.
-    history: [u32; 4],
+    history: [Option<Call>; HISTORY],
+    /// Where in it the next one goes.
+    history_next: usize,
 }
 
 impl Guest {
@@ -144,7 +152,8 @@ impl Guest {
             stack: (0, 0),
             stack_pages: 0,
             clock: None,
-            history: [u32::MAX; 4],
+            history: [None; HISTORY],
+            history_next: 0,
         };
         let stray = if broken("entry-registers") { 1 } else { 0 };
         *guest.frame() = Frame {
@@ -190,9 +199,19 @@ impl Guest {
         &self.text
     }
 
-    /// The last hypercalls, newest last; `u32::MAX` for none.
-    pub fn history(&self) -> [u32; 4] {
-        self.history
+    /// The last hypercalls, newest last.
+    pub fn history(&self) -> impl Iterator<Item = Call> + use<> {
+        let (newest, oldest) = self.history.split_at(self.history_next % HISTORY);
+        let mut calls = [None; HISTORY];
+        for (to, from) in calls.iter_mut().zip(oldest.iter().chain(newest)) {
+            *to = *from;
+        }
+        calls.into_iter().flatten()
+    }
+
+    /// Whether it has no page tables yet, so that its addresses are physical ones.
+    pub fn is_linear(&self) -> bool {
+        self.shadow.is_linear()
     }
 
     /// Whether the Guest wants its first use of the FPU to trap.

@@ -413,3 +413,55 @@ fn a_device_is_reached_by_plain_moves() {
     let beyond = (bar + 8 * PAGE) | 3;
     assert_eq!(rig.guest.access_device(beyond.into(), 0x7000), Err(Death::Killed(Category::BadPte, beyond)));
 }
+
+#[test]
+fn a_backtrace_goes_up_and_no_further_than_it_can() {
+    const KERNEL: u32 = 0x8000_0000;
+    let mut rig = Rig::with_own_paging();
+    rig.ram.write(DIRECTORY + (KERNEL >> 20), TABLE | 7).unwrap();
+    let returns = |address| Step { address, interrupted: false };
+    let interrupted = |address| Step { address, interrupted: true };
+    // Two calls; then an exception in a function whose frame lies above; the last frame leads down again.
+    let (first, second, registers, last) = (0x9000, 0x9020, 0x9040, 0x9100);
+    rig.ram.write(first, [KERNEL + second, 0xC100_1000]).unwrap();
+    rig.ram.write(second, [registers, 0xC100_2000]).unwrap();
+    rig.ram.write(registers + 20, KERNEL + last).unwrap();
+    rig.ram.write(registers + 48, [0xC100_3000u32, GUEST_CS]).unwrap();
+    rig.ram.write(last, [KERNEL + first, 0xC100_4000]).unwrap();
+    let frame = rig.guest.frame();
+    (frame.eip, frame.esp, frame.ebp) = (0xC100_0000, KERNEL + first - 8, KERNEL + first);
+    let whole = [
+        interrupted(0xC100_0000),
+        returns(0xC100_1000),
+        returns(0xC100_2000),
+        interrupted(0xC100_3000),
+        returns(0xC100_4000),
+    ];
+    assert_eq!(rig.guest.backtrace().collect::<Vec<_>>(), whole);
+    // Wherever the frame pointer leads, the walk ends; what saved registers of ring 3 say is not the kernel's.
+    rig.ram.write(registers + 52, 0x73u32).unwrap();
+    assert_eq!(rig.guest.backtrace().collect::<Vec<_>>(), whole[..3]);
+    for nowhere in [0, 1, 0x7000_0000, u32::MAX, KERNEL + first - 0x100, KERNEL + RAM] {
+        rig.guest.frame().ebp = nowhere;
+        assert_eq!(rig.guest.backtrace().collect::<Vec<_>>(), whole[..1], "{nowhere:#x}");
+    }
+    // As long as it can be, and no longer.
+    for n in 0..100 {
+        rig.ram.write(0xA000 + 8 * n, [KERNEL + 0xA008 + 8 * n, 0xC100_5000]).unwrap();
+    }
+    let frame = rig.guest.frame();
+    (frame.esp, frame.ebp) = (KERNEL + 0xA000, KERNEL + 0xA000);
+    assert_eq!(rig.guest.backtrace().count(), DEPTH);
+    rig.guest.frame().cs = 0x73;
+    assert_eq!(rig.guest.backtrace().count(), 1, "a program's own business");
+}
+
+#[test]
+fn the_last_hypercalls_are_remembered_in_order() {
+    let mut rig = Rig::initialised(false);
+    for n in 0..20 {
+        rig.call(hcall::TS, [n, 0, 0]);
+    }
+    let calls: Vec<(u32, u32)> = rig.guest.history().map(|call| (call.number, call.args[0])).collect();
+    assert_eq!(calls, (12..20).map(|n| (hcall::TS, n)).collect::<Vec<_>>());
+}

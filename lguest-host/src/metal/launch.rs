@@ -45,6 +45,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The kernel's image, as the loader brought it.
+    pub fn image(&self) -> &'static [u8] {
+        self.kernel.data
+    }
+
     /// Make the Guest: fresh RAM from the pristine modules.
     pub fn start(&self) -> Option<Guest> {
         // SAFETY: the ranges came from the frame allocator and are this plan's alone; a Guest made earlier from it

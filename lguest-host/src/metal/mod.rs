@@ -17,6 +17,7 @@ pub mod multiboot;
 pub mod once;
 pub mod paging;
 pub mod power;
+pub mod report;
 pub mod scheduler;
 pub mod tables;
 pub mod world;

@@ -3,9 +3,8 @@
 use super::console::{COM1, typed};
 use super::launch::Plan;
 use super::power::End;
-use super::{clock, disk, fpu, interrupts, world};
+use super::{clock, disk, fpu, interrupts, report, world};
 use crate::log;
-use lguest_host::abi::hypercall_name;
 use lguest_host::block::SECTOR;
 use lguest_host::death::Death;
 use lguest_host::guest::{Guest, Platform};
@@ -204,28 +203,16 @@ fn bury(guests: &mut Guests, n: usize) -> Option<End> {
         }
         Death::Shutdown => {
             log!("guest {number} crashed: CRASH: {words}");
-            report(guest);
+            report::state(guest, slot.plan.image());
             End::GuestDied
         }
         Death::Killed(category, value) => {
             log!("guest {number} killed: {}: {value:#x}", category.name());
-            report(guest);
+            report::state(guest, slot.plan.image());
             End::GuestDied
         }
     };
     slot.guest = None;
     fpu::forget(n);
     Some(end)
-}
-
-/// The state a Guest died in.
-fn report(guest: &mut Guest) {
-    let history = guest.history();
-    let f = *guest.frame();
-    log!("  eax {:08x} ebx {:08x} ecx {:08x} edx {:08x}", f.eax, f.ebx, f.ecx, f.edx);
-    log!("  esi {:08x} edi {:08x} ebp {:08x} esp {:04x}:{:08x}", f.esi, f.edi, f.ebp, f.ss, f.esp);
-    log!("  eip {:04x}:{:08x} eflags {:08x} trap {} error {:x}", f.cs, f.eip, f.eflags, f.trapnum, f.errcode);
-    for n in history.into_iter().filter(|&n| n != u32::MAX) {
-        log!("  hypercall {n} {}", hypercall_name(n));
-    }
 }
