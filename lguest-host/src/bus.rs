@@ -75,6 +75,8 @@ pub struct Bus {
     /// Guest-physical address of the descriptor page, which is the size of RAM.
     page: u32,
     devices: [Option<Device>; DEVICES],
+    /// A driver wants something: asked at every exit.
+    busy: bool,
 }
 
 impl Bus {
@@ -83,7 +85,7 @@ impl Bus {
     /// # Errors
     /// BAD_WRITE if there is no room: the Host made it too small.
     pub fn new(ram: &GuestRam, ram_size: u32, disks: &[Disk]) -> Outcome<Bus> {
-        let mut bus = Bus { page: ram_size, devices: [None; DEVICES] };
+        let mut bus = Bus { page: ram_size, devices: [None; DEVICES], busy: false };
         let mut pfn = ram_size / PAGE + 1;
         let mut irq = FIRST_IRQ;
         let mut at = ram_size;
@@ -119,6 +121,7 @@ impl Bus {
     /// # Errors
     /// NOTIFY_RANGE; BAD_READ, BAD_WRITE only if the Host's own layout is wrong.
     pub fn notify(&mut self, ram: &GuestRam, addr: u32, platform: &mut dyn Platform) -> Outcome<()> {
+        self.busy = true;
         for device in self.devices.iter_mut().flatten() {
             let kick = |queue: &Option<VirtQueue>| queue.is_some_and(|q| q.address() == addr);
             if let Some(n) = device.queues.iter().position(kick) {
@@ -149,9 +152,13 @@ impl Bus {
     /// # Errors
     /// As [`Kind::serve`].
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
+        if !core::mem::take(&mut self.busy) && !platform.console_ready() {
+            return Ok(0);
+        }
         let mut irqs = 0;
         for device in self.devices.iter_mut().flatten() {
             irqs |= device.serve(ram, platform)?;
+            self.busy |= device.kicked != 0;
         }
         Ok(irqs)
     }

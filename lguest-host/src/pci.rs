@@ -109,12 +109,14 @@ impl Function {
 pub struct Pci {
     address: u32,
     slots: [Option<Function>; DEVICES],
+    /// Something was written to a device, or its turn ended early: asked at every exit.
+    busy: bool,
 }
 
 impl Pci {
     /// A bus for a Guest with `ram_size` bytes of RAM: a console, and these disks.
     pub fn new(ram_size: u32, disks: &[Disk]) -> Pci {
-        let mut pci = Pci { address: 0, slots: [None; DEVICES] };
+        let mut pci = Pci { address: 0, slots: [None; DEVICES], busy: false };
         for ((n, slot), kind) in (0..).zip(&mut pci.slots).zip(Kind::all(disks)) {
             let bar = ram_size + WINDOW_BEYOND_RAM + n * BAR_SIZE;
             *slot = Some(Function {
@@ -173,6 +175,7 @@ impl Pci {
             // Window data is as wide as the window says, and must not be read for a write.
             let old = if word == WINDOW_DATA { 0 } else { function.word(word) };
             function.set_word(word, merge(old));
+            self.busy = true;
         }
     }
 
@@ -200,6 +203,7 @@ impl Pci {
     pub fn write(&mut self, address: u32, value: u32, bytes: u32) {
         if let Some((device, offset)) = self.at(address) {
             device.write(offset, value, bytes);
+            self.busy = true;
         }
     }
 
@@ -208,9 +212,13 @@ impl Pci {
     /// # Errors
     /// As [`VirtioPci::serve`].
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
+        if !core::mem::take(&mut self.busy) && !platform.console_ready() {
+            return Ok(0);
+        }
         let mut irqs = 0;
         for function in self.slots.iter_mut().flatten() {
             irqs |= (function.device.serve(ram, platform)? as u32) << function.irq;
+            self.busy |= function.device.is_waiting();
         }
         Ok(irqs)
     }

@@ -170,6 +170,11 @@ impl VirtioPci {
         self.status = if fine { status } else { status & !STATUS_FEATURES_OK } & !STATUS_NEEDS_RESET;
     }
 
+    /// There was more to do than fits into a turn.
+    pub const fn is_waiting(&self) -> bool {
+        self.status & STATUS_DRIVER_OK != 0 && self.kicked != 0
+    }
+
     /// Do what the driver asked for since the last time, and hand over what came from outside. True if it wants an interrupt.
     ///
     /// # Errors
