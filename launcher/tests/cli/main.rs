@@ -9,3 +9,4 @@ mod lguest;
 mod linux;
 mod outputs;
 mod rig;
+mod trouble;
