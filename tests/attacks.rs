@@ -91,6 +91,38 @@ fn each_check_is_needed() {
     assert!(idle.is_empty(), "{} of {} cases:\n{}", idle.len(), cases.len(), idle.join("\n"));
 }
 
+/// A Guest that attacks without end, and beside it one that has something to do.
+fn beside_neighbour(attack: &Attack) -> Boot {
+    let mut boot = boot(attack);
+    boot.neighbour = Some(harness::rom("first-guest.elf"));
+    boot.host_words += " guest-mem=32";
+    boot.limit = Limit::Neighbour;
+    boot
+}
+
+fn neighbour_was_done(report: &Report) -> bool {
+    report.host_log.contains("guest 2 powered off")
+}
+
+/// Whatever a Guest does for ever, the one beside it gets its share of the processor.
+#[test]
+fn a_neighbour_of_endless_attacks_has_its_turns() {
+    let endless: Vec<&Attack> = ATTACKS.iter().filter(|a| a.outcome == Outcome::Endless).collect();
+    let runner = Runner::from_environment();
+    in_parallel(&endless, |&attack| {
+        let report = runner.run(&beside_neighbour(attack));
+        assert!(neighbour_was_done(&report), "{}: {:?}\n{}", attack.name, report.end, report.host_log);
+    });
+    // Only because turns end: of the Guest, and of a device in it.
+    let needed = [("hcall-flood", "slice-never-ends"), ("block-flood", "device-turns-whole")];
+    in_parallel(&needed, |&(name, rule)| {
+        let attack = endless.iter().find(|a| a.name == name).expect("in the table");
+        let report = runner.run(&beside_neighbour(attack).with_mutant(Mutant::Host(rule)));
+        assert!(!neighbour_was_done(&report), "{name} leaves time without {rule}");
+        assert!(report.host_log.contains(&format!("deliberately broken: {rule}")), "{}", report.host_log);
+    });
+}
+
 /// A restarted Guest begins again from its pristine image.
 #[test]
 fn restart_begins_again() {

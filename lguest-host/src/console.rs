@@ -8,13 +8,14 @@ use crate::virtqueue::VirtQueue;
 
 /// Bytes handed to the platform at a time.
 const CHUNK: usize = 256;
-/// Bytes of a chain the console says, at most: 64 chains that each name all of RAM 64 times would keep the Host busy for
+/// Bytes of a chain the console says at most, and of a turn before the rest has to wait: 64 chains that each name all of RAM 64 times would keep the Host busy for
 /// days, and every other Guest waiting (10.3).
 const LIMIT: u32 = 64 << 10;
 
 /// Say what the driver put into the output `queue`. True if it wants an interrupt.
 pub fn transmit(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
     let mut interrupt = false;
+    let mut said = 0;
     while let Some(chain) = queue.pop(ram)? {
         let mut left = LIMIT;
         for buffer in chain.buffers() {
@@ -31,6 +32,10 @@ pub fn transmit(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platfo
             left -= done;
         }
         interrupt |= queue.push(ram, &chain, 0)?;
+        said += LIMIT - left;
+        if said >= LIMIT {
+            queue.end_turn();
+        }
     }
     Ok(interrupt)
 }

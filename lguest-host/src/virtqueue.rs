@@ -132,8 +132,10 @@ impl VirtQueue {
     }
 
     /// What is waiting has to wait for the next turn.
-    pub const fn end_turn(&mut self) {
-        self.budget = 0;
+    pub fn end_turn(&mut self) {
+        if !broken("device-turns-whole") {
+            self.budget = 0;
+        }
     }
 
     /// The turn ended before the queue was known to be empty.

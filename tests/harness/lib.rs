@@ -28,6 +28,8 @@ pub struct Boot {
     pub initrd: Option<PathBuf>,
     /// Sectors of a disk of zeros; 0 for no disk.
     pub disk_sectors: u64,
+    /// The image of a second Guest, which has no console.
+    pub neighbour: Option<PathBuf>,
     /// What is typed at the Guest's console.
     pub input: Vec<u8>,
     /// A rule of the processor to break.
@@ -45,6 +47,8 @@ pub enum Limit {
     Generous,
     /// For runs that never end: long enough to see that the Host lives.
     Short,
+    /// For runs that never end of which a part does: long enough for the first Guest beside another.
+    Neighbour,
 }
 
 /// How a run ended.
@@ -133,6 +137,7 @@ impl Boot {
             guest_words: guest_words.to_owned(),
             initrd: None,
             disk_sectors: 0,
+            neighbour: None,
             input: Vec::new(),
             cpu_mutant: None,
             engine: Engine::best(),

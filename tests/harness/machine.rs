@@ -29,6 +29,8 @@ pub fn prepare(boot: &Boot) -> Machine {
     let initrd = boot.initrd.as_deref().map(read);
     let mut modules = vec![Module { data: &guest, string: string.trim_end().as_bytes() }];
     modules.extend(initrd.as_deref().map(|data| Module { data, string: b"initrd" }));
+    let neighbour = boot.neighbour.as_deref().map(read);
+    modules.extend(neighbour.as_deref().map(|data| Module { data, string: b"guest --" }));
     let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
     image.load(&mut machine).expect("the Host is a multiboot kernel");
     if boot.disk_sectors != 0 {
@@ -46,6 +48,7 @@ pub fn run(boot: &Boot) -> Report {
     let limit = match boot.limit {
         Limit::Generous => 3_000_000_000,
         Limit::Short => 150_000_000,
+        Limit::Neighbour => 600_000_000,
     };
     let end = match machine.run(Until { insns: limit, vtime: 10 * limit }) {
         MachineExit::PowerOff => End::PowerOff,

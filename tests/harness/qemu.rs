@@ -31,9 +31,10 @@ pub fn run(boot: &Boot) -> Report {
     if !boot.host_words.is_empty() {
         command.args(["-append", &boot.host_words]);
     }
-    let initrd = boot.initrd.as_ref().map_or(String::new(), |path| format!(",{}", path.display()));
+    let more = [&boot.initrd, &boot.neighbour].into_iter().flatten();
+    let more: String = more.map(|path| format!(",{}", path.display())).collect();
     let guest = format!("{} {}", boot.guest.display(), boot.guest_words);
-    command.arg("-initrd").arg(format!("{}{initrd}", guest.trim_end()));
+    command.arg("-initrd").arg(format!("{}{more}", guest.trim_end()));
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", log.display())]);
     command.args(["-display", "none", "-no-reboot", "-m", "128"]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
@@ -96,6 +97,7 @@ fn wait(child: &mut Child, limit: Limit) -> End {
     let patience = match limit {
         Limit::Generous => Duration::from_secs(60),
         Limit::Short => Duration::from_secs(3),
+        Limit::Neighbour => Duration::from_secs(10),
     };
     let start = Instant::now();
     loop {

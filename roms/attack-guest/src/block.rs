@@ -16,6 +16,9 @@ const SECTOR: u32 = 512;
 const OK: u8 = 0;
 const ERROR: u8 = 1;
 const UNSUPPORTED: u8 = 2;
+/// Memory of the Guest that it has no use for, more than a MiB.
+const UNUSED: u32 = 0x0080_0000;
+
 /// What no device answers.
 const NOTHING: u8 = 0xee;
 
@@ -30,6 +33,15 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("block-no-status", no_status),
     ("block-pieces", pieces),
     ("block-endless", endless),
+    ("block-flood", || {
+        let mut disk = Driver::new()?;
+        disk.header(READ_SECTORS, 0);
+        let data = (UNUSED, 1 << 20, WRITE);
+        disk.queue.describe_chain(&[(disk.page, 16, 0), data, data, data, data, (disk.status(), 1, WRITE)]);
+        loop {
+            disk.queue.offer(0, SIZE);
+        }
+    }),
 ];
 
 /// A disk with its driver, and a page for header and status.
@@ -96,8 +108,7 @@ fn partial() -> Verdict {
 /// Five MiB in one request, into one and the same place.
 fn limit() -> Verdict {
     let mut disk = Driver::new()?;
-    // As much of the Guest's memory as a buffer needs; what lies there is page frames nobody has taken.
-    disk.data = 0x0080_0000;
+    disk.data = UNUSED;
     expect(disk.request(READ_SECTORS, 0, &[1 << 20; 3]) == OK, "three MiB are too many")?;
     expect(disk.request(READ_SECTORS, 0, &[1 << 20; 5]) == ERROR, "five MiB in one go")
 }

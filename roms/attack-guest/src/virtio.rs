@@ -55,6 +55,14 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("virtio-head", || stops(buffer(0, 1), u16::MAX, 1)),
     ("virtio-index", || stops(buffer(0, 1), 0, SIZE + 1)),
     ("virtio-loop", || stops(Descriptor { flags: NEXT, ..buffer(0, 1) }, 0, 1)),
+    ("virtio-flood", || {
+        let mut queue = Queue::of_ready_device(console()?, OUTPUT);
+        // As long as a chain may be, in the Guest's memory that nobody uses.
+        queue.describe_chain(&[(0x0080_0000, 1 << 20, 0)]);
+        loop {
+            queue.offer(0, SIZE);
+        }
+    }),
     ("virtio-next", || stops(Descriptor { flags: NEXT, next: SIZE, ..buffer(0, 1) }, 0, 1)),
 ];
 

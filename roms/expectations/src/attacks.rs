@@ -178,7 +178,6 @@ attacks! {
     "device-as-page-table" Killed("BAD_PGD"), [Host("unchecked-bad-pgd")];
     "device-as-stack" Killed("BAD_STACK_PAGE"), [Host("unchecked-bad-stack-page")];
     "device-as-trap-stack" Killed("BAD_WRITE"), [Host("unchecked-bad-write")];
-    "device-flood" Endless, [];
 
     // The console on the PCI bus: what stops its queue must not stop more.
     "virtio-features" Survived, [Host("features-not-checked")];
@@ -219,6 +218,9 @@ attacks! {
     "hcall-flood" Endless, [];
     "fault-flood" Endless, [];
     "spin-dark" Endless, [];
+    "device-flood" Endless, [];
+    "virtio-flood" Endless, [];
+    "block-flood" Endless, [], "disk";
     "jump-nowhere" Killed("UNHANDLED_TRAP"), [Host("unchecked-unhandled-trap")];
     "handler-nowhere" Killed("BAD_ADDRESS"), [Host("unchecked-bad-address")];
 }
