@@ -7,6 +7,8 @@
 mod backtrace;
 mod device;
 mod emulate;
+#[cfg(test)]
+mod hostile_drivers;
 mod hypercall;
 mod instruction;
 mod interrupt;

@@ -10,7 +10,7 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-const RAM: u32 = 64 * PAGE;
+pub(super) const RAM: u32 = 64 * PAGE;
 /// `struct lguest_data`.
 const DATA: u32 = 0x8000;
 const STACK: u32 = 0xA000;
@@ -21,10 +21,12 @@ const WINDOW: (u32, u32) = (0x4000_0010, 0x4000_0020);
 const INTERRUPT_GATE: u32 = 0x8E00;
 
 #[derive(Default)]
-struct Desk {
+pub(super) struct Desk {
     now: u64,
-    printed: Vec<u8>,
-    typed: Vec<u8>,
+    pub printed: Vec<u8>,
+    pub typed: Vec<u8>,
+    /// Read and written.
+    pub sectors: u32,
 }
 
 impl Platform for Desk {
@@ -46,28 +48,31 @@ impl Platform for Desk {
     fn console_read(&mut self) -> Option<u8> {
         (!self.typed.is_empty()).then(|| self.typed.remove(0))
     }
-    fn disk_read(&mut self, _: u32, _: u32, _: &mut [u8; SECTOR]) -> bool {
-        false
+    fn disk_read(&mut self, _: u32, sector: u32, bytes: &mut [u8; SECTOR]) -> bool {
+        self.sectors += 1;
+        bytes.fill(sector as u8);
+        true
     }
     fn disk_write(&mut self, _: u32, _: u32, _: &[u8; SECTOR]) -> bool {
-        false
+        self.sectors += 1;
+        true
     }
     fn disk_flush(&mut self, _: u32) -> bool {
-        false
+        true
     }
 }
 
-struct Rig {
-    guest: Guest,
-    desk: Desk,
-    ram: GuestRam,
+pub(super) struct Rig {
+    pub guest: Guest,
+    pub desk: Desk,
+    pub ram: GuestRam,
     _memory: [Vec<u64>; 3],
     _registers: Box<Frame>,
 }
 
 impl Rig {
     /// A Guest in linear mode, before INIT.
-    fn new() -> Rig {
+    pub fn new() -> Rig {
         let words = |pages: u32| vec![0u64; pages as usize * 512];
         let (mut frames, mut bytes, mut state) = (words(32), words(64 + BUS_PAGES), words(2));
         let mut registers = Box::new(Frame::default());
