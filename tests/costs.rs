@@ -40,7 +40,7 @@ const TABLE: [(Way, &str, [usize; 2], u64); 17] = [
     (Way::Hypercall(4), "hypercall NEW_PGTABLE", [10, 0], 1500),
     (Way::Hypercall(14), "hypercall SET_PTE", [3, 0], 1200),
     (Way::Hypercall(18), "hypercall LOAD_GDT_ENTRY", [1, 0], 800),
-    (Way::Hypercall(6), "hypercall LOAD_IDT_ENTRY", [50, 0], 7000),
+    (Way::Hypercall(6), "hypercall LOAD_IDT_ENTRY", [50, 0], 800),
     (Way::Hypercall(17), "hypercall NOTIFY: a line for the console", [50, 0], 5000),
     (Way::SystemCallDirect, "system call, straight to the kernel", [1, 1000], 0),
     (Way::SystemCallReflected, "system call through an interrupt gate", [1, 0], 1200),

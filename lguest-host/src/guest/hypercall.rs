@@ -168,11 +168,8 @@ impl Guest {
     }
 
     fn load_gate(&mut self, n: u32, gate: [u32; 2]) -> Outcome<()> {
-        if let Some(gate) = fix_gate(n, gate)?
-            && let Some(slot) = self.gates.get_mut(n as usize)
-        {
-            *slot = Gate(gate);
-            self.idt_changed = true;
+        if let Some(gate) = fix_gate(n, gate)? {
+            self.set_gate(n, Gate(gate));
         }
         Ok(())
     }

@@ -94,7 +94,8 @@ pub struct Guest {
     gdt: [Entry; GDT_ENTRIES],
     gates: [Gate; IDT_ENTRIES],
     gdt_changed: bool,
-    idt_changed: bool,
+    /// Gates whose live copies are old: the first, and the one behind the last. A kernel sets them one by one.
+    gates_changed: (usize, usize),
     /// A hypercall was trapped and has not run yet. Not the trap number: a turn may end and begin in between.
     hypercall_pending: bool,
     ring_cursor: u32,
@@ -143,7 +144,7 @@ impl Guest {
             gdt,
             gates: [Gate::default(); IDT_ENTRIES],
             gdt_changed: true,
-            idt_changed: true,
+            gates_changed: (0, IDT_ENTRIES),
             hypercall_pending: false,
             ring_cursor: 0,
             irqs_pending: 0,
@@ -302,11 +303,10 @@ impl Guest {
             live[(TSS_SELECTOR / 8) as usize] = descriptor::tss(base, size_of::<Tss>() as u32);
             self.state().gdt = live;
         }
-        if core::mem::take(&mut self.idt_changed) {
-            for n in 0..IDT_ENTRIES {
-                let live = descriptor::live_gate(n as u32, self.gates[n]);
-                self.state().idt[n] = live;
-            }
+        let (first, end) = core::mem::take(&mut self.gates_changed);
+        for n in first..end.min(IDT_ENTRIES) {
+            let live = descriptor::live_gate(n as u32, self.gates[n]);
+            self.state().idt[n] = live;
         }
         let (ss, esp) = self.stack;
         let cr3 = self.shadow.cr3();
@@ -320,6 +320,16 @@ impl Guest {
     /// A field of `struct lguest_data`, if INIT happened.
     fn shared_read(&self, offset: u32) -> Outcome<Option<u32>> {
         self.shared.map(|s| self.ram.read(s.addr + offset)).transpose()
+    }
+
+    /// Gate `n` is another one from now on.
+    fn set_gate(&mut self, n: u32, gate: Gate) {
+        let n = n as usize;
+        if let Some(slot) = self.gates.get_mut(n) {
+            *slot = gate;
+            let (first, end) = self.gates_changed;
+            self.gates_changed = if first < end { (first.min(n), end.max(n + 1)) } else { (n, n + 1) };
+        }
     }
 
     fn pin_stack(&mut self) -> Outcome<()> {

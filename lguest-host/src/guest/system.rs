@@ -252,8 +252,9 @@ impl Guest {
             let Some(idt) = self.system.idt else { return Ok(false) };
             let Some(slot) = self.gates.get(n as usize).copied() else { return Ok(false) };
             let gate = self.memory_gate(idt, n)?;
-            self.gates[n as usize] = gate;
-            self.idt_changed |= gate != slot;
+            if gate != slot {
+                self.set_gate(n, gate);
+            }
             return Ok(gate != slot);
         }
         if error & LDT != 0 || n as usize >= GDT_ENTRIES {

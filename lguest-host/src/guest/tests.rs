@@ -470,3 +470,25 @@ fn the_last_hypercalls_are_remembered_in_order() {
     let calls: Vec<(u32, u32)> = rig.guest.history().map(|call| (call.number, call.args[0])).collect();
     assert_eq!(calls, (12..20).map(|n| (hcall::TS, n)).collect::<Vec<_>>());
 }
+
+#[test]
+fn only_gates_that_changed_are_made_anew() {
+    let mut rig = Rig::initialised(false);
+    let live = |rig: &mut Rig, n: usize| rig.guest.state().idt[n];
+    rig.guest.state().idt[3] = [1, 1];
+    rig.guest.state().idt[9] = [1, 1];
+    for n in [4, 6] {
+        rig.guest
+            .set_gate(n, Gate([GUEST_CS << 16 | HANDLER & 0xFFFF, HANDLER & 0xFFFF_0000 | INTERRUPT_GATE]));
+    }
+    rig.guest.prepare(&mut rig.desk);
+    assert_eq!((live(&mut rig, 3), live(&mut rig, 9)), ([1, 1], [1, 1]));
+    for n in 0..IDT_ENTRIES {
+        let gate = rig.guest.gates[n];
+        if n != 3 && n != 9 {
+            assert_eq!(live(&mut rig, n), descriptor::live_gate(n as u32, gate), "{n}");
+        }
+    }
+    rig.guest.set_gate(256, Gate::default());
+    assert_eq!(rig.guest.gates_changed, (0, 0), "there is no such gate");
+}
