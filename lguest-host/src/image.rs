@@ -17,6 +17,10 @@ pub enum ImageError {
     InitrdTooLarge,
     /// The command line is longer than a page.
     CommandLineTooLong,
+    /// A bzImage with a 64-bit kernel.
+    Is64Bit,
+    /// `mem=` on the command line: kernels before 4.0 look for their devices behind what they take to be their RAM.
+    MemWord,
 }
 
 impl ImageError {
@@ -28,6 +32,10 @@ impl ImageError {
             ImageError::TooLarge => "the kernel does not fit into the Guest's RAM (see guest-mem=)",
             ImageError::InitrdTooLarge => "the initrd does not fit into the Guest's RAM (see guest-mem=)",
             ImageError::CommandLineTooLong => "the command line is longer than a page",
+            ImageError::Is64Bit => "the kernel is 64-bit",
+            ImageError::MemWord => {
+                "mem= on its command line would hide its devices; use guest-mem= on the Host's"
+            }
         }
     }
 }
@@ -111,6 +119,9 @@ impl Boot<'_> {
             put(at, initrd, ImageError::InitrdTooLarge)?;
             ramdisk = (at, size);
         }
+        if self.command_line.split(u8::is_ascii_whitespace).any(|word| word.starts_with(b"mem=")) {
+            return Err(ImageError::MemWord);
+        }
         if self.command_line.len() >= PAGE as usize {
             return Err(ImageError::CommandLineTooLong);
         }
@@ -155,6 +166,10 @@ impl Boot<'_> {
             Some(&n) => n as usize,
             None => return Err(ImageError::Truncated),
         };
+        // Boot protocol 2.12, `xloadflags`: there is a 64-bit entry.
+        if u16_at(self.image, 0x206)? >= 0x20C && u16_at(self.image, 0x236)? & 1 != 0 {
+            return Err(ImageError::Is64Bit);
+        }
         let kernel = self.image.get((sectors + 1) * 512..).ok_or(ImageError::Truncated)?;
         put(BZIMAGE_LOAD, kernel, ImageError::TooLarge)?;
         Ok((u32_at(self.image, 0x214)?, BZIMAGE_LOAD + kernel.len() as u32))
@@ -265,6 +280,8 @@ mod tests {
         let free_end = (2 << 20) - 8192;
         assert_eq!(boot.load(&ram), Ok(Loaded { entry: 0x10_0000, ram_size: 2 << 20, free_end }));
         assert_eq!(ram.read(0x218), Ok(free_end));
+        let boot = Boot { image: &elf, initrd: None, command_line: b"quiet mem=1M", ram_size: 2 << 20 };
+        assert_eq!(boot.load(&ram), Err(ImageError::MemWord));
         let boot = Boot { image: &elf, initrd: None, command_line: b"", ram_size: 0x10_0100 };
         assert_eq!(boot.load(&ram), Err(ImageError::TooLarge));
     }

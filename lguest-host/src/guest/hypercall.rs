@@ -95,7 +95,9 @@ impl Guest {
             }
             hcall::SET_PMD if self.shadow.may_be_pae() => {
                 self.shadow.settle(&self.ram, &PAE)?;
-                self.shadow.set_middle(&self.ram, a, b);
+                if !broken("set-pmd-ignored") {
+                    self.shadow.set_middle(&self.ram, a, b);
+                }
                 Ok(())
             }
             hcall::LOAD_TLS => self.load_tls(a),

@@ -197,6 +197,11 @@ impl Guest {
         self.death
     }
 
+    /// Whether it came as far as LGUEST_INIT.
+    pub fn has_started(&self) -> bool {
+        self.shared.is_some()
+    }
+
     /// What SHUTDOWN said.
     pub fn last_words(&self) -> &Text {
         &self.text

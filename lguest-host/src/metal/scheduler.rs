@@ -209,6 +209,11 @@ fn bury(guests: &mut Guests, n: usize) -> Option<End> {
         }
         Death::Killed(category, value) => {
             log!("guest {number} killed: {}: {value:#x}", category.name());
+            if !guest.has_started() {
+                log!(
+                    "  before LGUEST_INIT: a 32-bit kernel with CONFIG_LGUEST_GUEST, and enough RAM for it?"
+                );
+            }
             report::state(guest, slot.plan.image());
             End::GuestDied
         }
