@@ -94,7 +94,7 @@ fn each_check_is_needed() {
 /// A Guest that attacks without end, and beside it one that has something to do.
 fn beside_neighbour(attack: &Attack) -> Boot {
     let mut boot = boot(attack);
-    boot.neighbour = Some(harness::rom("first-guest.elf"));
+    boot.neighbours = vec![(harness::rom("first-guest.elf"), String::new())];
     boot.host_words += " guest-mem=32";
     boot.limit = Limit::Neighbour;
     boot

@@ -1,6 +1,6 @@
 //! The first Guest's proofs: all hold, and each falls with its mutant.
 
-use harness::{Boot, End, Limit, Runner, engines, in_parallel};
+use harness::{Boot, End, Limit, Runner, engines, in_parallel, rom};
 use ringside_expectations::{Mutant, PROOFS, Proof};
 
 const GUEST: &str = "first-guest.elf";
@@ -9,25 +9,49 @@ fn line(verdict: &str, proof: &Proof) -> String {
     format!("{verdict} {:2} {}\n", proof.number, proof.text)
 }
 
-fn default_proofs() -> impl Iterator<Item = &'static Proof> {
-    PROOFS.iter().filter(|p| p.only_with.is_none())
+/// What a Guest with these words on its command line proves.
+fn proofs_with(words: &str) -> impl Iterator<Item = &'static Proof> {
+    PROOFS.iter().filter(move |p| p.only_with.is_none_or(|word| words.split(' ').any(|w| w == word)))
 }
 
-/// Words of the command line that must not change what is proved.
-const VARIANTS: [&str; 2] = ["", "layout=c"];
+/// The Guest, with a disk to prove something about.
+fn boot(words: &str) -> Boot {
+    Boot { disk_sectors: 64, ..Boot::new(GUEST, words) }
+}
+
+/// Words of the command line: every layout of the shared structure, both formats of page tables. What is proved without them
+/// holds with them.
+const VARIANTS: [&str; 6] =
+    ["", "layout=c", "layout=a disk", "pae disk", "layout=a pae", "layout=c pae disk pci"];
 
 #[test]
 fn every_proof_holds() {
     let variants = VARIANTS.iter().flat_map(|words| engines().into_iter().map(move |engine| (words, engine)));
     for (words, engine) in variants {
-        let report = Runner::from_environment().run(&Boot { engine, ..Boot::new(GUEST, words) });
+        let report = Runner::from_environment().run(&Boot { engine, ..boot(words) });
         let context = format!("{}\n{}\n{}", report.command, report.console, report.host_log);
         assert_eq!(report.end, End::PowerOff, "{context}");
-        for proof in default_proofs() {
+        for proof in proofs_with(words) {
             assert!(report.console.contains(&line("ok  ", proof)), "proof {} of {context}", proof.number);
         }
-        let last = format!("first guest: {} proofs, 0 failed\n", default_proofs().count());
+        let last = format!("first guest: {} proofs, 0 failed\n", proofs_with(words).count());
         assert!(report.console.ends_with(&last), "{context}");
+    }
+}
+
+/// One Host, a Guest of each kind: each proves what it would alone, though only the first is heard doing so.
+#[test]
+fn guests_of_every_kind_side_by_side() {
+    for engine in engines() {
+        let neighbours = VARIANTS.iter().map(|words| (rom(GUEST), words.replace("disk", ""))).collect();
+        let report = Runner::from_environment().run(&Boot { engine, neighbours, ..boot("pae disk") });
+        let context = format!("{}\n{}\n{}", report.command, report.console, report.host_log);
+        assert_eq!(report.end, End::PowerOff, "{context}");
+        let last = format!("first guest: {} proofs, 0 failed\n", proofs_with("pae disk").count());
+        assert!(report.console.ends_with(&last), "{context}");
+        for n in 1..=VARIANTS.len() + 1 {
+            assert!(report.host_log.contains(&format!("guest {n} powered off")), "guest {n} of {context}");
+        }
     }
 }
 
@@ -59,12 +83,14 @@ fn the_monitor_obeys() {
 #[test]
 fn each_proof_falls_with_its_mutant() {
     let runner = Runner::from_environment();
-    let cases: Vec<(&Proof, Mutant)> = default_proofs()
+    let cases: Vec<(&Proof, Mutant)> = PROOFS
+        .iter()
+        .filter(|proof| proof.only_with != Some("input"))
         .flat_map(|proof| proof.mutants.iter().map(move |&mutant| (proof, mutant)))
         .filter(|&(_, mutant)| runner.knows(mutant))
         .collect();
     let survivors: Vec<String> = in_parallel(&cases, |&(proof, mutant)| {
-        let mut boot = Boot::new(GUEST, "").with_mutant(mutant);
+        let mut boot = boot(proof.only_with.unwrap_or_default()).with_mutant(mutant);
         boot.limit = Limit::Short;
         let report = runner.run(&boot);
         let known = !report.host_log.contains("no such mutant");

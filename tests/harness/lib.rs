@@ -28,8 +28,8 @@ pub struct Boot {
     pub initrd: Option<PathBuf>,
     /// Sectors of a disk of zeros; 0 for no disk.
     pub disk_sectors: u64,
-    /// The image of a second Guest, which has no console.
-    pub neighbour: Option<PathBuf>,
+    /// Images and command lines of more Guests, which have no console and no disk.
+    pub neighbours: Vec<(PathBuf, String)>,
     /// What is typed at the Guest's console.
     pub input: Vec<u8>,
     /// A rule of the processor to break.
@@ -137,7 +137,7 @@ impl Boot {
             guest_words: guest_words.to_owned(),
             initrd: None,
             disk_sectors: 0,
-            neighbour: None,
+            neighbours: Vec::new(),
             input: Vec::new(),
             cpu_mutant: None,
             engine: Engine::best(),

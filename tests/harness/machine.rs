@@ -11,6 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 const RAM: u64 = 128 << 20;
+/// For each Guest more.
+const GUEST_RAM: u64 = 64 << 20;
 /// A moment of wall-clock time, the same in every run.
 const RTC: i64 = 1_000_000_000;
 
@@ -21,7 +23,8 @@ const RTC: i64 = 1_000_000_000;
 pub fn prepare(boot: &Boot) -> Machine {
     let read = |path: &Path| fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let (host, guest) = (read(&boot.host), read(&boot.guest));
-    let mut machine = Machine::new(Config { ram: RAM, rtc: RTC }).expect("128 MiB of RAM");
+    let mut machine = Machine::new(Config { ram: RAM + boot.neighbours.len() as u64 * GUEST_RAM, rtc: RTC })
+        .expect("enough RAM");
     machine.cpu.mutant = boot.cpu_mutant.map(|name| {
         cpu::Mutant::from_name(name).unwrap_or_else(|| panic!("the processor has no mutant {name}"))
     });
@@ -29,8 +32,9 @@ pub fn prepare(boot: &Boot) -> Machine {
     let initrd = boot.initrd.as_deref().map(read);
     let mut modules = vec![Module { data: &guest, string: string.trim_end().as_bytes() }];
     modules.extend(initrd.as_deref().map(|data| Module { data, string: b"initrd" }));
-    let neighbour = boot.neighbour.as_deref().map(read);
-    modules.extend(neighbour.as_deref().map(|data| Module { data, string: b"guest --" }));
+    let neighbours: Vec<(Vec<u8>, String)> =
+        boot.neighbours.iter().map(|(image, words)| (read(image), format!("guest -- {words}"))).collect();
+    modules.extend(neighbours.iter().map(|(data, string)| Module { data, string: string.as_bytes() }));
     let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
     image.load(&mut machine).expect("the Host is a multiboot kernel");
     if boot.disk_sectors != 0 {

@@ -31,12 +31,14 @@ pub fn run(boot: &Boot) -> Report {
     if !boot.host_words.is_empty() {
         command.args(["-append", &boot.host_words]);
     }
-    let more = [&boot.initrd, &boot.neighbour].into_iter().flatten();
-    let more: String = more.map(|path| format!(",{}", path.display())).collect();
     let guest = format!("{} {}", boot.guest.display(), boot.guest_words);
-    command.arg("-initrd").arg(format!("{}{more}", guest.trim_end()));
+    let initrd = boot.initrd.as_ref().map_or(String::new(), |path| format!(",{}", path.display()));
+    let neighbours: String =
+        boot.neighbours.iter().map(|(image, words)| format!(",{} {words}", image.display())).collect();
+    command.arg("-initrd").arg(format!("{}{initrd}{neighbours}", guest.trim_end()));
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", log.display())]);
-    command.args(["-display", "none", "-no-reboot", "-m", "128"]);
+    command.args(["-display", "none", "-no-reboot"]);
+    command.args(["-m", &(128 + 64 * boot.neighbours.len()).to_string()]);
     command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=4"]);
     let disk = disk_file(boot.disk_sectors);
     if let Some(path) = &disk {

@@ -3,7 +3,9 @@
 use crate::Verdict;
 use crate::target::{NOWHERE, OUTSIDE, SCRATCH, expect, probe, ring3_space};
 use core::arch::asm;
-use guest_kit::hypercall::{flush_async, flush_tlb, new_pgtable, set_pgd, set_pte};
+use guest_kit::hypercall::{
+    call_with_four, flush_async, flush_tlb, new_pgtable, number, set_pgd, set_pmd, set_pte,
+};
 use guest_kit::lguest_data::DATA;
 use guest_kit::memory::{allocate_frame, frame_with, peek, poke};
 use guest_kit::paging::{AddressSpace, flags, phys_to_virt, virt_to_phys};
@@ -23,6 +25,32 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("pte-max", || touch_page(0xffff_f000 | flags::KERNEL_DATA)),
     ("set-pte-large", || tell_page(allocate_frame() | READY | flags::LARGE)),
     ("set-pte-outside", || tell_page(OUTSIDE | READY)),
+    ("pointer-flags", || {
+        let pointer = AddressSpace::kernel().cr3() + 8 * (NOWHERE >> 30);
+        poke(phys_to_virt(pointer), allocate_frame() | flags::KERNEL_DATA);
+        touch(NOWHERE)
+    }),
+    ("middle-large", || touch_directory(flags::TABLE | flags::LARGE)),
+    ("middle-outside", || touch_directory(OUTSIDE | flags::TABLE)),
+    ("pte-high", || {
+        AddressSpace::kernel().map(SCRATCH, allocate_frame(), flags::KERNEL_DATA);
+        AddressSpace::kernel().set_high_word(SCRATCH, 1);
+        touch(SCRATCH)
+    }),
+    ("set-pte-high", || {
+        AddressSpace::kernel().map(SCRATCH + 0x1000, allocate_frame(), flags::KERNEL_DATA);
+        touch(SCRATCH + 0x1000)?;
+        let cr3 = AddressSpace::kernel().cr3();
+        call_with_four(number::SET_PTE, [cr3, SCRATCH, allocate_frame() | READY, 1]);
+        Ok(())
+    }),
+    ("set-pgd-four", || tell_directory(4)),
+    ("set-pmd-anywhere", || {
+        for directory in [0, 1, OUTSIDE, u32::MAX, AddressSpace::kernel().directory_place(switcher()).0] {
+            [0, 510, 511, 512, u32::MAX].into_iter().for_each(|index| set_pmd(directory, index));
+        }
+        Ok(())
+    }),
     ("set-pte-absent", set_pte_absent),
     ("set-pte-clean", set_pte_clean),
     ("set-pte-no-root", || {

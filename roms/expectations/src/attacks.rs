@@ -94,6 +94,13 @@ attacks! {
     "pte-max" Killed("BAD_PTE"), [Host("unchecked-bad-pte")];
     "set-pte-large" Killed("BAD_PTE"), [Host("unchecked-bad-pte")];
     "set-pte-outside" Killed("BAD_PTE"), [Host("unchecked-bad-pte")];
+    "pointer-flags" Killed("BAD_PGD"), [Host("unchecked-bad-pgd")], "pae";
+    "middle-large" Killed("BAD_PMD"), [Host("unchecked-bad-pmd")], "pae";
+    "middle-outside" Killed("BAD_PMD"), [Host("unchecked-bad-pmd")], "pae";
+    "pte-high" Killed("BAD_PTE"), [Host("unchecked-bad-pte")], "pae";
+    "set-pte-high" Killed("BAD_PTE"), [Host("unchecked-bad-pte")], "pae";
+    "set-pgd-four" Killed("BAD_PGD_INDEX"), [Host("unchecked-bad-pgd-index")], "pae";
+    "set-pmd-anywhere" Survived, [], "pae";
     "set-pte-absent" Survived, [Host("absent-pte-checked")];
     "set-pte-clean" Survived, [Host("set-pte-clean-writable")];
     "pgtable-zero" Survived, [Host("unused-root-matches")];

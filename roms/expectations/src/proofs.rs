@@ -77,4 +77,10 @@ proofs! {
     45 "programs: the timer takes the processor from a loop" <- Host("clockevent-never");
     46 "programs: one divided by zero, and the kernel gave it a second life" <- Cpu("divide-error-after");
     47 "console: a line typed is a line read" ["input"] <- Host("console-input-dropped");
+    48 "PAE: three levels of tables, seen by the first NEW_PGTABLE" ["pae"] <- Host("pae-not-seen");
+    49 "PAE: SET_PMD makes a changed directory entry count" ["pae"] <- Host("set-pmd-ignored");
+    50 "boot tables: made by the Host, all RAM at 0 and at 0x80000000" ["layout=a"] <- Host("boot-tables-once"), Host("vmcall-not-rewritten");
+    51 "disk: what was written is read back, and its name" ["disk"] <- Host("disk-writes-lost");
+    52 "disk: a sector behind the end is an error" ["disk"] <- Host("disk-errors-hidden");
+    53 "disk: after a reset the rings start over" ["disk"] <- Host("bus-reset-ignored");
 }

@@ -6,11 +6,13 @@
 //! same bytes on every machine.
 //!
 //! Words of the command line: `interactive` (a monitor prompt after the proofs), `input` (wait for one typed line),
-//! `layout=c` (the lguest_data of kernels 4.1 and later).
+//! `layout=a` and `layout=c` (the lguest_data of kernels up to 3.0 and from 4.1 on, B being that between), `pae` (page tables of
+//! three levels), `disk` (what is on the first disk is overwritten), `pci` (it is the one on the PCI bus).
 
 #![no_std]
 #![no_main]
 
+mod disk;
 mod interrupts;
 mod ledger;
 mod monitor;
@@ -46,6 +48,15 @@ extern "C" fn guest_main() -> ! {
     interrupts::prove();
     probes::prove();
     programs::prove();
+    if boot::has_word("pae") {
+        paging::prove_pae();
+    }
+    if boot::has_word("layout=a") {
+        paging::prove_boot_tables();
+    }
+    if boot::has_word("disk") {
+        disk::prove();
+    }
     if boot::has_word("input") {
         monitor::prove_input();
     }

@@ -1,10 +1,12 @@
 //! Page tables and their shadow: accessed and dirty bits, write protection, what a hypercall must make visible.
 
 use crate::ledger::prove as line;
+use guest_kit::boot;
 use guest_kit::catch;
 use guest_kit::hypercall::{self, call_later, flush_tlb, number};
-use guest_kit::memory::{frame_with, peek, poke};
-use guest_kit::paging::{AddressSpace, flags};
+use guest_kit::lguest_data::boot_tables;
+use guest_kit::memory::{PAGE, frame_with, peek, poke};
+use guest_kit::paging::{AddressSpace, KERNEL_BASE, flags, is_pae, virt_to_phys};
 
 /// An address of the kernel's half that boot did not map.
 const SCRATCH: u32 = 0x8100_0000;
@@ -60,6 +62,51 @@ fn spaces_stay_apart() -> bool {
     }
     AddressSpace::kernel().activate();
     apart
+}
+
+/// Gives proofs 48 and 49, with PAE.
+pub fn prove_pae() {
+    let space = AddressSpace::kernel();
+    line(48, is_pae() && space.entry(prove_pae as *const () as u32) != 0);
+
+    // Two tables with one entry each, in turn at the same place of the directory.
+    let tables = [3, 4].map(|value| frame_with(frame_with(value) | flags::KERNEL_DATA) | flags::TABLE);
+    let address = SCRATCH + 0x20_0000;
+    space.set_directory_entry(address, tables[0]);
+    let before = peek(address);
+    space.set_directory_entry(address, tables[1]);
+    let (directory, index) = space.directory_place(address);
+    hypercall::set_pmd(directory, index);
+    line(49, before == 3 && peek(address) == 4);
+}
+
+/// Gives proof 50: the Host made page tables before it knew of any of ours.
+pub fn prove_boot_tables() {
+    unsafe extern "C" {
+        static on_boot_tables: u32;
+    }
+    // SAFETY: a word of boot.s, written before any Rust code ran.
+    let ran_there = unsafe { on_boot_tables } == 1;
+    let below_the_end = boot_tables().is_some_and(|at| at != 0 && at % PAGE == 0 && at < boot::memory_size());
+    line(50, ran_there && below_the_end && boot_tables().is_some_and(maps_the_kernel));
+}
+
+/// Do these tables map a page of the kernel to where it is?
+fn maps_the_kernel(top: u32) -> bool {
+    let space = AddressSpace::kernel();
+    let look = |at: u32| {
+        space.change(SCRATCH, at & !0xfff | flags::KERNEL_DATA);
+        peek(SCRATCH + at % PAGE)
+    };
+    let physical = virt_to_phys(prove_boot_tables as *const () as u32) & !0xfff;
+    let leaf = if is_pae() {
+        let directory = look(top + 8 * (KERNEL_BASE >> 30)) & !0xfff;
+        look((look(directory + 8 * (physical >> 21)) & !0xfff) + 8 * (physical >> 12 & 511))
+    } else {
+        let table = look(top + 4 * ((KERNEL_BASE + physical) >> 22)) & !0xfff;
+        look(table + 4 * (physical >> 12 & 1023))
+    };
+    leaf & !0xfff == physical && leaf & 7 == 7
 }
 
 /// Gives proofs 26 and 27.

@@ -3,36 +3,24 @@
 //! Before [`open`] found the virtio console in the descriptor page (the page behind the end of RAM), and on a machine
 //! without one, text leaves as NUL-terminated strings by NOTIFY, 16 characters at a time like Linux's early console.
 
-use crate::boot;
+use crate::bus::{Device, kind};
 use crate::cell::Global;
 use crate::hypercall;
-use crate::memory::PAGE;
-use crate::paging::{AddressSpace, virt_to_phys};
+use crate::paging::virt_to_phys;
 use crate::trap;
 use crate::virtqueue::VirtQueue;
 use core::fmt;
 
-/// Device type of a console in the descriptor page; 0 ends the page.
-const CONSOLE: u8 = 3;
-/// Bytes of a descriptor before its queues, and of a queue.
-const HEADER: u32 = 5;
-const QUEUE: u32 = 8;
-
-/// Device status bits.
-const ACKNOWLEDGE: u8 = 1;
-const DRIVER: u8 = 2;
-const DRIVER_OK: u8 = 4;
-
 const BUFFER: usize = 128;
 
 #[derive(Clone, Copy)]
-struct Device {
+struct Console {
     input: VirtQueue,
     output: VirtQueue,
     input_irq: u32,
 }
 
-static DEVICE: Global<Option<Device>> = Global::new(None);
+static DEVICE: Global<Option<Console>> = Global::new(None);
 static LINE: Global<[u8; BUFFER]> = Global::new([0; BUFFER]);
 static RECEIVED: Global<[u8; BUFFER]> = Global::new([0; BUFFER]);
 /// What of RECEIVED is still to be read: start and end.
@@ -40,35 +28,11 @@ static UNREAD: Global<(usize, usize)> = Global::new((0, 0));
 
 /// Finds the console and takes it into use. False if the bus has none.
 pub fn open() -> bool {
-    let end = boot::memory_size();
-    let page = AddressSpace::kernel().map_device(0, end, 1);
-    // SAFETY: the page is mapped now; any bytes are integers; offsets are checked to stay inside.
-    let byte = |offset: u32| unsafe { ((page + offset % PAGE) as *const u8).read_volatile() };
-    let word = |offset: u32| u32::from_le_bytes([0, 1, 2, 3].map(|i| byte(offset + i)));
-    let mut at = 0;
-    while byte(at) != CONSOLE {
-        let (queues, features, config) = (byte(at + 1), byte(at + 2), byte(at + 3));
-        at += HEADER + QUEUE * u32::from(queues) + 2 * u32::from(features) + u32::from(config);
-        if byte(at) == 0 || at >= PAGE {
-            return false;
-        }
-    }
-    let set_status = |status: u8| {
-        // SAFETY: the status byte of the descriptor found above.
-        unsafe { ((page + at + 4) as *mut u8).write_volatile(status) };
-        hypercall::notify(end + at);
-    };
-    set_status(0);
-    set_status(ACKNOWLEDGE);
-    set_status(ACKNOWLEDGE | DRIVER);
-    let queue = |n: u32| {
-        let (lengths, frame) = (word(at + HEADER + QUEUE * n), word(at + HEADER + QUEUE * n + 4));
-        (VirtQueue::map(0x10_0000 * (n + 1), frame, lengths as u16), lengths >> 16)
-    };
-    let ((mut input, input_irq), (output, _)) = (queue(0), queue(1));
-    set_status(ACKNOWLEDGE | DRIVER | DRIVER_OK);
+    let Some(device) = Device::find(kind::CONSOLE) else { return false };
+    device.start();
+    let ((mut input, input_irq), (output, _)) = (device.queue(0), device.queue(1));
     input.offer(virt_to_phys(RECEIVED.as_ptr() as u32), BUFFER as u32, true);
-    DEVICE.set(Some(Device { input, output, input_irq }));
+    DEVICE.set(Some(Console { input, output, input_irq }));
     true
 }
 

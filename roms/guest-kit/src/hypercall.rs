@@ -4,7 +4,7 @@
 use crate::cell::Global;
 use crate::descriptor::Descriptor;
 use crate::lguest_data::DATA;
-use crate::paging::virt_to_phys;
+use crate::paging::{is_pae, virt_to_phys};
 use core::arch::asm;
 use core::ffi::CStr;
 
@@ -21,6 +21,7 @@ pub mod number {
     pub const TS: u32 = 8;
     pub const SET_CLOCKEVENT: u32 = 9;
     pub const HALT: u32 = 10;
+    pub const SET_PMD: u32 = 13;
     pub const SET_PTE: u32 = 14;
     pub const SET_PGD: u32 = 15;
     pub const LOAD_TLS: u32 = 16;
@@ -53,6 +54,15 @@ pub fn call(number: u32, arguments: [u32; 3]) {
     }
 }
 
+/// Makes a call with a fourth argument, in ESI.
+pub fn call_with_four(number: u32, arguments: [u32; 4]) {
+    // SAFETY: as in `call`; esi is exchanged by hand because the compiler reserves it.
+    unsafe {
+        asm!("xchg esi, {fourth}", "int 0x1f", "xchg esi, {fourth}", fourth = inout(reg) arguments[3] => _,
+            inout("eax") number => _, in("ebx") arguments[0], in("ecx") arguments[1], in("edx") arguments[2]);
+    }
+}
+
 /// Where the next asynchronous call goes; the Host keeps its own count.
 static CURSOR: Global<usize> = Global::new(0);
 
@@ -60,7 +70,8 @@ static CURSOR: Global<usize> = Global::new(0);
 pub fn call_later(number: u32, arguments: [u32; 3]) {
     let slot = CURSOR.get();
     if DATA.hcall_status[slot].get() != 0xff {
-        return call(number, arguments);
+        let [a, b, c] = arguments;
+        return call_with_four(number, [a, b, c, 0]);
     }
     DATA.hcalls[slot].set(Call::new(number, arguments));
     DATA.hcall_status[slot].set(0);
@@ -110,12 +121,21 @@ pub fn flush_tlb(everything: bool) {
 
 /// Tells the Host of a changed page-table entry; 0 only drops its shadow.
 pub fn set_pte(directory: u32, address: u32, entry: u32) {
-    call(number::SET_PTE, [directory, address, entry]);
+    if is_pae() {
+        call_with_four(number::SET_PTE, [directory, address, entry, 0]);
+    } else {
+        call(number::SET_PTE, [directory, address, entry]);
+    }
 }
 
 /// Tells the Host of a changed top-level entry.
 pub fn set_pgd(directory: u32, index: u32) {
     call(number::SET_PGD, [directory, index, 0]);
+}
+
+/// Tells the Host of a changed entry of a page directory, with PAE.
+pub fn set_pmd(directory: u32, index: u32) {
+    call(number::SET_PMD, [directory, index, 0]);
 }
 
 /// Loads a gate.

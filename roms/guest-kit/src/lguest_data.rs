@@ -1,8 +1,8 @@
 //! `struct lguest_data`, the page of words the Guest shares with the Host.
 //!
-//! Two layouts of its tail exist for kernels newer than 3.0: B (3.1 to 4.0) names a range of code that must not be
-//! interrupted, C (4.1 on) one IRET. The image carries layout B; the word `layout=c` on the command line makes boot.s
-//! rewrite the tail before INIT.
+//! Its tail has three layouts: A (up to 3.0) begins with the page tables the Host made, B (3.1 to 4.0) with a range of code that
+//! must not be interrupted, C (4.1 on) with one IRET. The image carries layout B; the words `layout=a` and `layout=c` on the
+//! command line make boot.s rewrite the tail before INIT.
 
 use crate::cell::Global;
 use crate::hypercall::Call;
@@ -11,7 +11,7 @@ use crate::paging::KERNEL_BASE;
 /// EFLAGS.IF, also the value of a true word here.
 pub const IF: u32 = 0x200;
 
-/// The shared structure, layout B.
+/// The shared structure, layout B and a word more.
 #[repr(C, align(4096))]
 #[allow(missing_docs)]
 pub struct LguestData {
@@ -24,7 +24,7 @@ pub struct LguestData {
     pub hcalls: [Global<Call>; 64],
     pub reserve_mem: Global<u32>,
     pub tsc_khz: Global<u32>,
-    pub tail: Global<[Word; 4]>,
+    pub tail: Global<[Word; 5]>,
 }
 
 /// A word of the tail: an address of the linker's, or a number.
@@ -64,12 +64,26 @@ pub static DATA: LguestData = LguestData {
         Word { address: &raw const noirq_start },
         Word { address: &raw const noirq_end },
         Word { number: KERNEL_BASE },
-        Word { number: 0x80 },
+        Word { number: SYSCALL },
+        Word { number: u32::MAX },
     ]),
 };
 
+/// The system-call vector, by whose place the layouts are told apart.
+const SYSCALL: u32 = 0x80;
+
+/// A word of the tail.
+fn tail(n: usize) -> u32 {
+    // SAFETY: both members of the union are one word of plain data.
+    unsafe { DATA.tail.get()[n].number }
+}
+
 /// Is the tail in layout C?
 pub fn is_layout_c() -> bool {
-    // SAFETY: both members of the union are one word of plain data.
-    unsafe { DATA.tail.get()[3].number != 0x80 }
+    tail(2) == SYSCALL
+}
+
+/// Page tables made by the Host: their guest-physical address, in layout A.
+pub fn boot_tables() -> Option<u32> {
+    (tail(4) == SYSCALL).then(|| tail(0))
 }

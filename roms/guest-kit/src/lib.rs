@@ -1,5 +1,5 @@
 //! What every Guest kernel of ours needs: the way from the Host's entry state into its own address space, hypercalls,
-//! page tables, traps, ring 3, the console of the lguest bus, and virtio devices on the PCI bus.
+//! page tables, traps, ring 3, console and disk of the lguest bus, and virtio devices on the PCI bus.
 //!
 //! A Guest is a kernel in ring 1. It runs at its own kernel address ([`paging::KERNEL_BASE`], not Linux's), asks the
 //! Host for everything ring 0 would do by hypercall, and owns every page of its memory. It is single-threaded:
@@ -10,9 +10,11 @@
 #![no_std]
 
 pub mod boot;
+pub mod bus;
 pub mod cell;
 pub mod console;
 pub mod descriptor;
+pub mod disk;
 pub mod hypercall;
 pub mod lguest_data;
 pub mod memory;

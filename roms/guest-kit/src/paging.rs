@@ -1,4 +1,5 @@
-//! The Guest's page tables: two levels of 32-bit entries in its own memory, which the Host mirrors in shadow tables.
+//! The Guest's page tables in its own memory, which the Host mirrors in shadow tables: two levels of 32-bit entries, or with the
+//! word `pae` on the command line three of 64-bit entries, whose high words stay 0.
 //!
 //! The kernel is mapped at [`KERNEL_BASE`] + guest-physical in every address space; everything below belongs to ring 3.
 //! Writing an entry does not tell the Host; a hypercall does, and only a change of what was present needs one.
@@ -29,6 +30,18 @@ pub mod flags {
 
 unsafe extern "C" {
     static boot_page_directory: u32;
+    static boot_pae: u32;
+}
+
+/// Has every entry two words?
+pub fn is_pae() -> bool {
+    // SAFETY: boot.s wrote it before any Rust code ran.
+    unsafe { boot_pae != 0 }
+}
+
+/// Bytes of an entry, and bits of an index into a page of them.
+fn entry_size() -> (u32, u32) {
+    if is_pae() { (8, 9) } else { (4, 10) }
 }
 
 /// Guest-physical to kernel address.
@@ -56,8 +69,10 @@ impl AddressSpace {
     /// A new one with nothing but the kernel in it.
     pub fn new() -> Self {
         let new = Self { directory: allocate_frame() };
-        for index in KERNEL_BASE >> 22..1024 {
-            write_entry(new.directory, index, read_entry(Self::kernel().directory, index));
+        // The upper half of the directory, or of its four pointers.
+        let (from, end) = if is_pae() { (16, 32) } else { (2048, 4096) };
+        for at in (from..end).step_by(4) {
+            write_word(new.directory + at, read_word(Self::kernel().directory + at));
         }
         new
     }
@@ -72,22 +87,48 @@ impl AddressSpace {
         hypercall::new_pgtable(self.directory);
     }
 
-    /// The top-level entry for an address.
-    pub fn directory_entry(self, address: u32) -> u32 {
-        read_entry(self.directory, address >> 22)
+    /// Where the directory entry for an address is; with PAE in one of four directories, made if need be.
+    fn directory_slot(self, address: u32) -> u32 {
+        let (bytes, bits) = entry_size();
+        let index = address >> (12 + bits) & ((1 << bits) - 1);
+        if !is_pae() {
+            return self.directory + bytes * index;
+        }
+        let pointer = self.directory + bytes * (address >> 30);
+        if read_word(pointer) == 0 {
+            write_word(pointer, allocate_frame() | flags::PRESENT);
+        }
+        (read_word(pointer) & !0xfff) + bytes * index
     }
 
-    /// Writes the top-level entry for an address; the Host is not told.
+    /// Guest-physical address of the page directory an address is in, and the index there.
+    pub fn directory_place(self, address: u32) -> (u32, u32) {
+        let slot = self.directory_slot(address);
+        (slot & !0xfff, (slot & 0xfff) / entry_size().0)
+    }
+
+    /// The directory entry for an address.
+    pub fn directory_entry(self, address: u32) -> u32 {
+        read_word(self.directory_slot(address))
+    }
+
+    /// Writes the directory entry for an address; the Host is not told.
     pub fn set_directory_entry(self, address: u32, entry: u32) {
-        write_entry(self.directory, address >> 22, entry);
+        write_word(self.directory_slot(address), entry);
+    }
+
+    /// Where the page-table entry for an address is, if there is a table.
+    fn slot(self, address: u32) -> Option<u32> {
+        let (bytes, bits) = entry_size();
+        match self.directory_entry(address) {
+            0 => None,
+            table => Some((table & !0xfff) + bytes * (address >> 12 & ((1 << bits) - 1))),
+        }
     }
 
     /// The page-table entry for an address, 0 where no table is.
     pub fn entry(self, address: u32) -> u32 {
-        match self.directory_entry(address) {
-            0 => 0,
-            table => read_entry(table & !0xfff, (address >> 12) & 0x3ff),
-        }
+        self.slot(address).map_or(0, read_word)
     }
 
     /// Writes the page-table entry for an address, with a new table if need be; the Host is not told.
@@ -95,7 +136,16 @@ impl AddressSpace {
         if self.directory_entry(address) == 0 {
             self.set_directory_entry(address, allocate_frame() | flags::TABLE);
         }
-        write_entry(self.directory_entry(address) & !0xfff, (address >> 12) & 0x3ff, entry);
+        if let Some(slot) = self.slot(address) {
+            write_word(slot, entry);
+        }
+    }
+
+    /// Writes the high word of the page-table entry for an address, with PAE; the Host is not told.
+    pub fn set_high_word(self, address: u32, word: u32) {
+        if let Some(slot) = self.slot(address) {
+            write_word(slot + 4, word);
+        }
     }
 
     /// Maps a frame where nothing was: no hypercall, the first touch brings it into the shadow table.
@@ -125,13 +175,13 @@ impl Default for AddressSpace {
     }
 }
 
-/// One entry of a table, as it is in memory now: the Host writes accessed and dirty bits there.
-fn read_entry(table: u32, index: u32) -> u32 {
-    // SAFETY: tables come from allocate_frame or boot.s, both in the kernel's mapping; index is below 1024.
-    unsafe { (phys_to_virt(table) as *const u32).add(index as usize).read_volatile() }
+/// The low word of an entry, as it is in memory now: the Host writes accessed and dirty bits there.
+fn read_word(at: u32) -> u32 {
+    // SAFETY: tables come from allocate_frame or boot.s, both in the kernel's mapping.
+    unsafe { (phys_to_virt(at) as *const u32).read_volatile() }
 }
 
-fn write_entry(table: u32, index: u32, entry: u32) {
-    // SAFETY: as in read_entry.
-    unsafe { (phys_to_virt(table) as *mut u32).add(index as usize).write_volatile(entry) }
+fn write_word(at: u32, word: u32) {
+    // SAFETY: as in read_word.
+    unsafe { (phys_to_virt(at) as *mut u32).write_volatile(word) }
 }

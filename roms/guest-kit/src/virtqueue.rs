@@ -47,6 +47,19 @@ impl VirtQueue {
         self.offer_raw(Descriptor { address: u64::from(buffer), length, flags, next: 0 }, 0, 1);
     }
 
+    /// Offers several buffers (guest-physical address, bytes, whether the device writes) as one chain and tells the device.
+    pub fn offer_chain(&mut self, buffers: &[(u32, u32, bool)]) {
+        for (n, &(address, length, device_writes)) in (1u16..).zip(buffers).skip(1) {
+            let more = usize::from(n) < buffers.len();
+            let flags = if device_writes { WRITE } else { 0 } | if more { NEXT } else { 0 };
+            let descriptor = Descriptor { address: u64::from(address), length, flags, next: n };
+            write(self.ring + u32::from(n - 1) * 16, descriptor);
+        }
+        if let Some(&(address, length, _)) = buffers.first() {
+            self.offer_raw(Descriptor { address: u64::from(address), length, flags: NEXT, next: 1 }, 0, 1);
+        }
+    }
+
     /// Writes descriptor 0, offers `head`, moves the index on by `advance`, and tells the device: everything a driver
     /// can get wrong.
     pub fn offer_raw(&mut self, descriptor: Descriptor, head: u16, advance: u16) {
