@@ -19,6 +19,8 @@ const READ: u32 = 0;
 const WRITE: u32 = 1;
 const FLUSH: u32 = 4;
 const GET_ID: u32 = 8;
+/// What kernels up to 2.6.36 add: not before what was asked for earlier, nothing later before this. Requests never overtake.
+const BARRIER: u32 = 1 << 31;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,8 @@ impl Disk {
         chain.read(ram, 0, &mut header)?;
         let [kind, _, low, high] = words(&header);
         let sector = low as u64 | (high as u64) << 32;
-        match kind {
+        let barrier = if broken("barriers-unsupported") { 0 } else { BARRIER };
+        match kind & !barrier {
             READ => match self.range(sector, room) {
                 Some((first, count)) => {
                     for n in 0..count {

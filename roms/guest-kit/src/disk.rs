@@ -15,6 +15,8 @@ pub const SECTOR: u32 = 512;
 const READ: u32 = 0;
 const WRITE: u32 = 1;
 const GET_ID: u32 = 8;
+/// Added to a write by old kernels: it must not overtake, nor be overtaken.
+const BARRIER: u32 = 1 << 31;
 
 /// Where in the page the status byte and the data are; the header is first.
 const STATUS: u32 = 16;
@@ -113,7 +115,7 @@ impl Disk {
 
     /// Writes one.
     pub fn write(&mut self, sector: u32) -> bool {
-        self.request(WRITE, sector, SECTOR, false) == 0
+        self.request(WRITE | BARRIER, sector, SECTOR, false) == 0
     }
 
     /// Asks for its name, which is then the data.
