@@ -123,7 +123,7 @@ fn read_only() -> Verdict {
 
 fn unknown() -> Verdict {
     let mut disk = Driver::new()?;
-    for request in [2, 3, 5, 0x8000_0000, u32::MAX] {
+    for request in [2, 3, 5, 0x4000_0000, 0x8000_0005, u32::MAX] {
         expect(disk.request(request, 0, &[SECTOR]) == UNSUPPORTED, "a request nobody knows")?;
     }
     expect(disk.request(FLUSH, u64::MAX, &[]) == OK, "a flush is refused")
