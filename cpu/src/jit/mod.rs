@@ -76,6 +76,8 @@ pub(crate) struct Frame {
     pub held: u64,
     /// Instruction count at which nothing may be retired any more.
     pub end: u64,
+    /// The same plus the backend's base: less the budget, the instructions retired.
+    pub time: u64,
     /// Biased address of the flat view.
     pub view: u64,
     /// The encoding of the instruction whose handler made compiled code leave.

@@ -40,6 +40,8 @@ const FROM_ZERO: u32 = 16;
 const SIMD: u32 = 1;
 const MASKED: u32 = 2;
 const V86: u32 = 4;
+/// RDTSC does not fault.
+const TIME: u32 = 8;
 const CPL_SHIFT: u32 = 4;
 
 fn bit(bit: u32, on: bool) -> u32 {
@@ -66,6 +68,7 @@ fn processor(cpu: &Cpu) -> u32 {
     bit(SIMD, simd)
         | bit(MASKED, cpu.simd.mxcsr & masks == masks)
         | bit(V86, cpu.regs.v86())
+        | bit(TIME, cpu.regs.cr4 & cr4::TSD == 0 || cpu.regs.cpl == 0)
         | (cpu.regs.cpl as u32) << CPL_SHIFT
 }
 
@@ -146,6 +149,11 @@ impl Mode {
     /// No SIMD floating-point exception can be raised.
     pub fn masked(&self) -> bool {
         self.0[18] & MASKED != 0
+    }
+
+    /// RDTSC does not fault.
+    pub fn time(&self) -> bool {
+        self.0[18] & TIME != 0
     }
 
     /// Virtual-8086 mode.

@@ -262,6 +262,7 @@ impl Cpu {
         let before = self.insns;
         self.frame.end = before + room;
         self.frame.budget = BUDGET_BASE + room;
+        self.frame.time = BUDGET_BASE + self.frame.end;
         self.frame.flags = packed(self.regs.flags.arith());
         let cpu: *mut Cpu = self;
         let leave = enter(cpu, code);

@@ -126,6 +126,7 @@ pub(super) fn leaves_flags(insn: &Instruction) -> bool {
                     | Not
                     | Bswap
                     | Cdq
+                    | Rdtsc
                     | Cwde
                     | Cbw
                     | Cwd
@@ -147,7 +148,7 @@ pub(super) fn writes(insn: &Instruction, r: Reg) -> bool {
             && GUEST.get(insn.op_register(n).full_register32().number()) == Some(&r)
     };
     match insn.mnemonic() {
-        Cdq | Cwd | Mul => r == RAX || r == RDX,
+        Cdq | Cwd | Mul | Rdtsc => r == RAX || r == RDX,
         Imul if insn.op_count() == 1 => r == RAX || r == RDX,
         Cwde | Cbw => r == RAX,
         Push => r == ESP,

@@ -1,8 +1,8 @@
-//! Stack instructions and the flags that go through it, in line (SDM vol. 1, 5.1.1, 5.1.11 and 6.2).
+//! Stack instructions and the flags that go through it, in line (SDM vol. 1, 5.1.1, 5.1.11 and 6.2); the clock.
 
-use super::asm::{R8, R9, R10, RAX, RCX, Width, at};
+use super::asm::{Mem, R8, R9, R10, RAX, RCX, RDX, Width, at};
 use super::property::*;
-use super::translate::{CPU, ESP, GUEST, Slow, Translator};
+use super::translate::{BUDGET, CPU, ESP, GUEST, Slow, Translator};
 use crate::Cpu;
 use crate::decode::Op;
 use crate::flags::{self};
@@ -142,6 +142,28 @@ impl Translator<'_> {
         self.asm.lea(Width::D, ESP, at(ESP, 4));
         let (n, float) = (self.n, self.float);
         self.islands.extend(slow.into_iter().map(|site| (site, Slow::Saved(n, float))));
+        Some(())
+    }
+
+    /// RDTSC: instructions retired before this one, idle ticks, and what WRMSR added (SDM vol. 3, 17.17).
+    pub(super) fn read_time(&mut self) -> Option<()> {
+        if !self.s.mode.time() {
+            return None;
+        }
+        let left = (self.s.ops.len() - self.n) as i32;
+        let time = (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, time)) as i32;
+        self.asm.mov_rr(Width::Q, RCX, BUDGET);
+        self.not(RCX);
+        let sum = |disp| Mem { base: R8, index: Some((RCX, 0)), disp };
+        self.asm.load(Width::Q, R8, at(CPU, time));
+        self.asm.lea(Width::Q, R8, sum(1 - left));
+        for more in [offset_of!(Cpu, idle), offset_of!(Cpu, regs.msr.tsc_offset)] {
+            self.asm.load(Width::Q, RCX, at(CPU, more as i32));
+            self.asm.lea(Width::Q, R8, sum(0));
+        }
+        self.asm.bytes(&[0xC4, 0xC3, 0xFB, 0xF0, 0xD0, 32]); // rorx rdx, r8, 32
+        self.asm.mov_rr(Width::D, RDX, RDX);
+        self.asm.mov_rr(Width::D, RAX, R8);
         Some(())
     }
 

@@ -355,6 +355,7 @@ impl Translator<'_> {
             Pushfd => self.push_flags(),
             Popfd => self.pop_flags(),
             Cli => self.clear_if(),
+            Rdtsc => self.read_time(),
             _ if uses_xmm(insn) => self.simd(insn, op),
             _ => {
                 let cc = insn.condition_code();
