@@ -84,7 +84,10 @@ impl Guest {
                 require(b < SWITCHER, Category::SwitcherTouch, b)?;
                 // With PAE the entry has two words; without, ESI is whatever it is.
                 let high = if self.shadow.is_pae() { d } else { 0 };
-                self.shadow.set_pte(&self.ram, a, b, c as u64 | (high as u64) << 32)
+                // A device's page has no shadow: every access to it is for the Host (8.5).
+                let device = high == 0 && self.pci.claims(c) && !broken("device-page-refused");
+                let leaf = if device { 0 } else { c as u64 | (high as u64) << 32 };
+                self.shadow.set_pte(&self.ram, a, b, leaf)
             }
             hcall::SET_PGD if broken("set-pgd-ignored") => Ok(()),
             hcall::SET_PGD => {

@@ -392,6 +392,7 @@ fn who_asks_with_hypercalls_has_no_tables_of_its_own() {
         rig.guest.frame().eip = CODE;
         assert_eq!(rig.guest.emulate(), Ok(false), "{code:x?}");
     }
+    assert!(rig.executes(&[0x0F, 0x20, 0xE0], 7) && rig.guest.frame().eax == 0, "mov eax, cr4");
 }
 
 #[test]

@@ -83,4 +83,6 @@ proofs! {
     51 "disk: what was written is read back, and its name" ["disk"] <- Host("disk-writes-lost"), Host("barriers-unsupported");
     52 "disk: a sector behind the end is an error" ["disk"] <- Host("disk-errors-hidden");
     53 "disk: after a reset the rings start over" ["disk"] <- Host("bus-reset-ignored");
+    54 "privilege: CR4 can be read, and has no bit" ["layout=c"] <- Host("cr4-unreadable");
+    55 "PCI: SET_PTE may name a device's page, which stays the Host's" ["pci"] <- Host("device-page-refused");
 }

@@ -54,8 +54,14 @@ extern "C" fn guest_main() -> ! {
     if boot::has_word("layout=a") {
         paging::prove_boot_tables();
     }
+    if boot::has_word("layout=c") {
+        traps::prove_cr4();
+    }
     if boot::has_word("disk") {
         disk::prove();
+    }
+    if boot::has_word("pci") {
+        disk::prove_device_page();
     }
     if boot::has_word("input") {
         monitor::prove_input();

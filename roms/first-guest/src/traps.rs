@@ -78,3 +78,10 @@ fn vmcall() -> bool {
     unsafe { asm!("call {s}", s = in(reg) site, inout("eax") number::SEND_INTERRUPTS => _) };
     fault.is_none() && now == [0xcd, 0x1f, 0x90]
 }
+
+/// Gives proof 54: what kernels from 4.0 to 4.8 do before they have a handler.
+pub fn prove_cr4() {
+    let value: u32;
+    let fault = catch!("movl $1, {v}", "movl %cr4, {v}"; v = out(reg) value);
+    line(54, fault.is_none() && value == 0);
+}
