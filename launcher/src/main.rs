@@ -12,6 +12,7 @@ mod ending;
 mod error;
 mod files;
 mod image;
+mod network;
 mod options;
 mod report;
 mod session;

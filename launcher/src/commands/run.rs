@@ -4,7 +4,6 @@ use crate::disk;
 use crate::error::Error;
 use crate::files;
 use crate::image::{BootModule, Bytes, Image};
-use crate::options::later::refuse;
 use crate::options::{MachineOptions, comma_list};
 use crate::session::Plan;
 use machine::boot::{elf, linux};
@@ -55,12 +54,6 @@ pub struct RunArgs {
     block: Vec<String>,
     #[command(flatten)]
     options: MachineOptions,
-    /// Later: network
-    #[arg(long, value_name = "KIND", help_heading = "Not in this version yet")]
-    net: Option<String>,
-    /// Later: entropy device
-    #[arg(long, help_heading = "Not in this version yet")]
-    rng: bool,
 }
 
 const HELP: &str = "\
@@ -91,6 +84,12 @@ Scripts (--script)
       send poweroff\\n
   A script that waits in vain waits until a limit (--max-insns, --timeout), and its line number is told then.
 
+Network (--net user)
+  The Guest asks for an address by DHCP and gets 10.0.2.15 (the next Guest 10.0.2.16). 10.0.2.2 is your machine: its
+  own services on 127.0.0.1. 10.0.2.3 answers for names. TCP and UDP go out as this program's own connections; only
+  pings beyond the gateway do not. 10.0.2.4 is a peer inside the machine, with echo (port 7), discard (9) and a
+  megabyte of characters (19); what it says is the same in every run.
+
 Traces (--trace)
   A line for each change of ring and each world switch:
       insns vtime from>to cause cs:eip image!symbol+offset
@@ -106,6 +105,7 @@ Examples:
   ringside roms/first-guest.elf                      a small Guest that proves what each ring may and may not
   ringside vmlinux --initrd rootfs.cpio --mem 128    a Linux Guest
   ringside --block disk.img                          with a disk: /dev/vda in the Guest
+  ringside --net user                                with a network: `wget http://10.0.2.2:8000/` asks your machine
   ringside --trace trace.txt --stats --hash          what happened, how often, and what is left
   ringside --script session.txt --max-insns 1000000000
   ringside a.elf b.elf --mem 16                      two Guests";
@@ -119,7 +119,6 @@ impl RunArgs {
     /// Read everything, and say what machine is to be built.
     pub fn plan(&self) -> Result<Plan, Error> {
         self.options.refuse_later()?;
-        refuse(&[("--net", self.net.is_some()), ("--rng", self.rng)])?;
         let (name, kernel) = self.host_image()?;
         let modules = self.modules()?;
         let guests = self.guests.max(self.guest.len() as u64);

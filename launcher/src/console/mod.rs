@@ -30,9 +30,28 @@ enum Wake {
 const HELP: &str =
     "\r\n  Ctrl-A x       quit\r\n  Ctrl-A h       this help\r\n  Ctrl-A Ctrl-A  send Ctrl-A\r\n";
 
+/// Wakes whoever waits for the user, for other news.
+#[derive(Clone)]
+pub struct Bell(Sender<Wake>);
+
+impl Bell {
+    /// There is input.
+    pub fn ring(&self) {
+        // Nobody listens when the run is over.
+        let _ = self.0.send(Wake::Input);
+    }
+
+    /// A bell that nobody hears.
+    #[cfg(test)]
+    pub fn silent() -> Bell {
+        Bell(unbounded().0)
+    }
+}
+
 /// The console.
 pub struct Console {
     wakes: Receiver<Wake>,
+    bell: Bell,
     may_speak: bool,
     stop: Option<Stop>,
     raw: Option<RawMode>,
@@ -43,12 +62,18 @@ impl Console {
     pub fn open(machine: Sender<Input>, live: bool) -> Result<Console, Error> {
         let (tell, wakes) = unbounded();
         listen_to_signals(tell.clone())?;
+        let bell = Bell(tell.clone());
         let raw = if live && io::stdin().is_terminal() { Some(RawMode::enter()?) } else { None };
         if live {
             let escape = raw.is_some().then(Escape::default);
             std::thread::spawn(move || read_standard_input(&machine, &tell, escape));
         }
-        Ok(Console { wakes, may_speak: live, stop: None, raw })
+        Ok(Console { wakes, bell, may_speak: live, stop: None, raw })
+    }
+
+    /// A bell that ends [`Self::wait`].
+    pub fn bell(&self) -> Bell {
+        self.bell.clone()
     }
 
     /// Whether somebody sits at a terminal, which is raw then.

@@ -59,11 +59,7 @@ pub struct LaterOptions {
 impl LaterOptions {
     /// Refuse what is not there.
     pub fn refuse(&self) -> Result<(), Error> {
-        refuse(&[("--gdb", self.gdb.is_some()), ("--record", self.record.is_some())])
+        let asked = [("--gdb", self.gdb.is_some()), ("--record", self.record.is_some())];
+        asked.iter().find(|(_, asked)| *asked).map_or(Ok(()), |(name, _)| Err(Error::Later(name)))
     }
-}
-
-/// Refuse the first that is asked for.
-pub fn refuse(options: &[(&'static str, bool)]) -> Result<(), Error> {
-    options.iter().find(|(_, asked)| *asked).map_or(Ok(()), |(name, _)| Err(Error::Later(name)))
 }

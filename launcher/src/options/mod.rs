@@ -8,6 +8,15 @@ use later::{Engine, LaterOptions};
 use rtc::Rtc;
 use std::path::PathBuf;
 
+/// Kinds of networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Net {
+    /// No network device
+    None,
+    /// Through your machine: DHCP, names, TCP and UDP
+    User,
+}
+
 /// Where bytes go and come from, when the run ends, what is told about it.
 #[derive(clap::Args, Debug)]
 pub struct MachineOptions {
@@ -43,6 +52,12 @@ pub struct MachineOptions {
         help_heading = "Inputs and outputs (`-` is standard output)"
     )]
     pub script: Option<PathBuf>,
+    /// A network device: `user` reaches the outside through your machine's own network, without any rights
+    #[arg(long, value_enum, value_name = "KIND", default_value_t = Net::None)]
+    pub net: Net,
+    /// An entropy device, whose bytes follow from --seed
+    #[arg(long)]
+    pub rng: bool,
     /// End after N instructions, exactly
     #[arg(long, value_name = "N")]
     pub max_insns: Option<u64>,
@@ -53,7 +68,7 @@ pub struct MachineOptions {
     /// same if not given
     #[arg(long, value_name = "TIME", default_value = "2025-01-01")]
     pub rtc: Rtc,
-    /// Seed of everything random: what Linux is given on the bare machine, and the distances of `--engine check`
+    /// Seed of everything random: the entropy device, what Linux is given on the bare machine, and the distances of `--engine check`
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
     /// End instead of starting again when the machine asks for a reset (exit status 10)

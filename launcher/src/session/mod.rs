@@ -16,7 +16,8 @@ use crate::ending::{Ending, Status, Stop};
 use crate::error::Error;
 use crate::files;
 use crate::image::Image;
-use crate::options::MachineOptions;
+use crate::network::Network;
+use crate::options::{MachineOptions, Net};
 use crate::report;
 use crate::trace::{Listener, Symbols};
 use apart::keep_apart;
@@ -62,6 +63,12 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
         for disk in &plan.disks {
             machine.connect_disk(disk.medium());
         }
+        if options.net == Net::User {
+            machine.connect_network();
+        }
+        if options.rng {
+            machine.connect_rng(options.seed);
+        }
         load(&mut machine)?;
         Ok(machine)
     };
@@ -84,7 +91,10 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     }
     let console = Console::open(machine.inputs.sender(), live)?;
     outputs.translate_newlines(console.is_interactive());
-    machine.pace_idle = console.is_interactive();
+    let network = (options.net == Net::User).then(|| {
+        machine.with_outputs(|outputs| outputs.watch_network());
+        Network::new(machine.inputs.sender(), console.bell())
+    });
 
     let started = Instant::now();
     let mut session = Session {
@@ -92,6 +102,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
         disks: &plan.disks,
         outputs,
         console,
+        network,
         script,
         listener,
         limits: Limits::new(options, started),
@@ -162,6 +173,7 @@ struct Session<'a> {
     disks: &'a [Disk],
     outputs: Outputs,
     console: Console,
+    network: Option<Network>,
     script: Option<Script>,
     listener: Listener,
     limits: Limits,
@@ -186,6 +198,9 @@ impl Session<'_> {
             if let Some(look) = self.script.as_ref().and_then(|s| s.next_look(self.machine.now().vtime)) {
                 until.vtime = until.vtime.min(look);
             }
+            // Time that is waited for is skipped, but not while a user or the network takes some.
+            let awaited = self.network.is_some() && self.machine.chipset().devices.virtio.awaits_outside();
+            self.machine.pace_idle = self.console.is_interactive() || awaited;
             let exit = match self.machine.run(until) {
                 Ok(exit) => exit,
                 Err(found) => {
@@ -202,7 +217,7 @@ impl Session<'_> {
                 MachineExit::Faulting if !faulting.is_endless(&mut self.machine) => {}
                 MachineExit::Limit | MachineExit::Output => {}
                 MachineExit::Idle { wake_at: Some(wake_at) } => self.sleep(&mut pace, wake_at),
-                MachineExit::Idle { wake_at: None } if self.console.may_speak() => {
+                MachineExit::Idle { wake_at: None } if self.console.may_speak() || awaited => {
                     self.console.wait(self.limits.patience(Instant::now()));
                 }
                 MachineExit::Reset if !no_reboot => {
@@ -224,6 +239,9 @@ impl Session<'_> {
         let console = self.machine.take_output(OutputPort::Com1);
         if let Some(script) = &mut self.script {
             script.hear(&console, &mut self.machine);
+        }
+        if let Some(network) = &mut self.network {
+            network.carry(self.machine.with_outputs(|outputs| outputs.take_network()));
         }
         self.outputs.pass_on(&console, &mut self.machine)?;
         self.outputs.trace(&self.listener.take_lines())
