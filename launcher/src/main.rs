@@ -11,6 +11,7 @@ mod disk;
 mod ending;
 mod error;
 mod files;
+mod guest;
 mod image;
 mod network;
 mod options;

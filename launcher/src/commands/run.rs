@@ -3,6 +3,7 @@
 use crate::disk;
 use crate::error::Error;
 use crate::files;
+use crate::guest;
 use crate::image::{BootModule, Bytes, Image};
 use crate::options::{MachineOptions, comma_list};
 use crate::session::Plan;
@@ -147,8 +148,15 @@ impl RunArgs {
 
     /// Each Guest followed by its initial RAM disk, as the Host recognises them.
     fn modules(&self) -> Result<Vec<BootModule>, Error> {
-        let mut guests =
-            self.guest.iter().map(|path| self.guest_image(path)).collect::<Result<Vec<_>, _>>()?;
+        let ram = self.mem << 20;
+        let mut guests: Vec<Bytes> = Vec::new();
+        let mut ends = Vec::new();
+        for path in &self.guest {
+            let data = files::read(path)?;
+            ends.push(guest::check_kernel(path, &data, ram)?);
+            guests.push(data.into());
+        }
+        guest::check_command_line(&self.append)?;
         let built_in = guests.is_empty();
         let mut command_line = self.append.clone();
         if built_in {
@@ -166,6 +174,9 @@ impl RunArgs {
         let mut initrds = self.initrds(guests.len())?;
         if built_in && initrds.is_empty() {
             initrds = vec![embedded::INITRD.into(); guests.len()];
+        }
+        for (initrd, &end) in initrds.iter().zip(ends.iter().cycle()) {
+            guest::check_initrd(initrd.len() as u64, end, ram)?;
         }
         let modules = guests.into_iter().enumerate().flat_map(|(n, data)| {
             let initrd = initrds.get(n).cloned().map(|data| BootModule { data, string: "initrd".into() });
@@ -185,23 +196,6 @@ impl RunArgs {
         }
         let images = files.iter().map(|file| initrd(Path::new(file))).collect::<Result<Vec<_>, _>>()?;
         Ok(images.into_iter().cycle().take(guests).collect())
-    }
-
-    /// A Guest's image; what the Host could not start is refused here, where the file can be named.
-    fn guest_image(&self, path: &Path) -> Result<Bytes, Error> {
-        let data = files::read(path)?;
-        let bad = |what| Err(Error::BadFile { path: path.into(), what });
-        if elf::is_elf(&data) {
-            if let Err(error) = elf::parse(&data) {
-                return bad(error.to_string());
-            }
-        } else if !linux::is_linux(&data) {
-            return bad("not a Guest: neither an ELF file nor a Linux bzImage".into());
-        }
-        if data.len() as u64 > self.mem << 20 {
-            return bad(format!("larger than the Guest's RAM; raise --mem (now {} MiB)", self.mem));
-        }
-        Ok(data.into())
     }
 }
 

@@ -15,7 +15,15 @@ fn images() {
     let folder_path = folder.path("");
     let missing = folder.path("missing");
     let good = folder.kernel(LOOP);
-    let cases: [(&[&str], &str); 16] = [
+    let bare_linux =
+        folder.file("bare-linux", [guest_without_name(&guest).as_slice(), b"Linux version 4.9"].concat());
+    let large = folder.file("large", vec![0x5A; 2 << 20]);
+    let linux64 = folder.file("linux64", bzimage64());
+    let cases: [(&[&str], &str); 20] = [
+        (&["run", &bare_linux], "without CONFIG_LGUEST_GUEST"),
+        (&["run", &linux64], "a 64-bit kernel"),
+        (&["run", &rom("first-guest.elf"), "--append", "mem=32M"], "mem=32M"),
+        (&["run", &rom("first-guest.elf"), "--mem", "2", "--initrd", &large], "behind the kernel"),
         (&["boot", &missing], "missing"),
         (&["boot", &empty], "empty"),
         (&["boot", &garbage], "neither a multiboot kernel"),
@@ -36,6 +44,26 @@ fn images() {
     for (args, part) in cases {
         ringside(args).assert_refused(part);
     }
+}
+
+/// A Guest's image in which nothing says for which Host it was made.
+fn guest_without_name(guest: &[u8]) -> Vec<u8> {
+    let mut image = guest.to_vec();
+    while let Some(at) = image.windows(6).position(|w| w == b"lguest") {
+        image[at] = b'x';
+    }
+    image
+}
+
+/// The setup header of a 64-bit kernel, boot protocol 2.12, and a sector of kernel.
+fn bzimage64() -> Vec<u8> {
+    let mut image = vec![0; 1024];
+    image[0x1FE..0x206].copy_from_slice(b"\x55\xAA\xEB\x66HdrS");
+    image[0x206..0x208].copy_from_slice(&[0x0C, 0x02]);
+    image[0x211] = 1;
+    image[0x236] = 1;
+    image.resize(6 * 512, 0);
+    image
 }
 
 #[test]

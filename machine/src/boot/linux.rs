@@ -26,6 +26,7 @@ mod offset {
     pub const INITRD_ADDR_MAX: usize = 0x22C;
     pub const CMDLINE_SIZE: usize = 0x238;
     pub const SETUP_DATA: usize = 0x250;
+    pub const XLOADFLAGS: usize = 0x236;
     pub const PREF_ADDRESS: usize = 0x258;
     pub const INIT_SIZE: usize = 0x260;
     pub const E820_ENTRIES: usize = 0x1E8;
@@ -33,6 +34,8 @@ mod offset {
 }
 
 const LOADED_HIGH: u8 = 0x01;
+/// In `xloadflags`: there is a 64-bit entry.
+const XLF_KERNEL_64: u32 = 1;
 /// "Undefined loader": we have no assigned number.
 const LOADER_TYPE: u8 = 0xFF;
 const E820_ENTRY: usize = 20;
@@ -116,6 +119,25 @@ impl<'a> Image<'a> {
         let preferred = u64::from(self.get(offset::PREF_ADDRESS, 0x020A, 0)).max(HIGH_START);
         loaded.max(preferred + u64::from(self.get(offset::INIT_SIZE, 0x020A, 0)))
     }
+}
+
+/// What can be known of an image without a machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Footprint {
+    /// Byte after the memory the kernel needs before it knows the memory map.
+    pub end: u64,
+    /// It has a 64-bit entry, and so is a 64-bit kernel.
+    pub is_64bit: bool,
+}
+
+/// What `file` needs.
+///
+/// # Errors
+/// It is no bzImage, or cut short.
+pub fn footprint(file: &[u8]) -> Result<Footprint, BootError> {
+    let image = Image::parse(file)?;
+    let is_64bit = image.get(offset::XLOADFLAGS, 0x020C, 0) & XLF_KERNEL_64 != 0;
+    Ok(Footprint { end: image.end(), is_64bit })
 }
 
 impl Linux<'_> {
