@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::files;
 use crate::guest;
 use crate::image::{BootModule, Bytes, Image};
-use crate::options::{MachineOptions, comma_list};
+use crate::options::{MachineOptions, Net, comma_list};
 use crate::session::Plan;
 use machine::boot::{elf, linux};
 use std::path::{Path, PathBuf};
@@ -85,12 +85,6 @@ Scripts (--script)
       send poweroff\\n
   A script that waits in vain waits until a limit (--max-insns, --timeout), and its line number is told then.
 
-Network (--net user)
-  The Guest asks for an address by DHCP and gets 10.0.2.15 (the next Guest 10.0.2.16). 10.0.2.2 is your machine: its
-  own services on 127.0.0.1. 10.0.2.3 answers for names. TCP and UDP go out as this program's own connections; only
-  pings beyond the gateway do not. 10.0.2.4 is a peer inside the machine, with echo (port 7), discard (9) and a
-  megabyte of characters (19); what it says is the same in every run.
-
 Traces (--trace)
   A line for each change of ring and each world switch:
       insns vtime from>to cause cs:eip image!symbol+offset
@@ -106,7 +100,6 @@ Examples:
   ringside roms/first-guest.elf                      a small Guest that proves what each ring may and may not
   ringside vmlinux --initrd rootfs.cpio --mem 128    a Linux Guest
   ringside --block disk.img                          with a disk: /dev/vda in the Guest
-  ringside --net user                                with a network: `wget http://10.0.2.2:8000/` asks your machine
   ringside --trace trace.txt --stats --hash          what happened, how often, and what is left
   ringside --script session.txt --max-insns 1000000000
   ringside a.elf b.elf --mem 16                      two Guests";
@@ -120,6 +113,12 @@ impl RunArgs {
     /// Read everything, and say what machine is to be built.
     pub fn plan(&self) -> Result<Plan, Error> {
         self.options.refuse_later()?;
+        // The machine has the devices; the Host has no drivers for them yet.
+        match &self.options {
+            options if options.net != Net::None => return Err(Error::Later("--net for Guests")),
+            options if options.rng => return Err(Error::Later("--rng for Guests")),
+            _ => {}
+        }
         let (name, kernel) = self.host_image()?;
         let modules = self.modules()?;
         let guests = self.guests.max(self.guest.len() as u64);
