@@ -19,15 +19,16 @@ Examples:
   ringside boot kernel.elf --append 'verbose' --initrd 'module.bin its arguments,other.bin'
   ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --mem 256
   ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --disk disk.img --disk data.img,ro
+  ringside boot bzImage --initrd rootfs.cpio.gz --append 'console=ttyS0' --net user --rng
   ringside boot --bios bios.bin --post - --max-insns 1000000
   ringside boot --bios /usr/share/seabios/bios-256k.bin --disk disk.img --script keys.txt --screen -
   ringside boot roms/lguest-host.elf --initrd 'roms/first-guest.elf' --append 'guest-mem=64' --mem 128
 
 Network (--net user)
-  The kernel (with drivers for virtio 1.0 over PCI) asks for an address by DHCP and gets 10.0.2.15. 10.0.2.2 is your machine: its
-  own services on 127.0.0.1. 10.0.2.3 answers for names. TCP and UDP go out as this program's own connections; only
-  pings beyond the gateway do not. 10.0.2.4 is a peer inside the machine, with echo (port 7), discard (9) and a
-  megabyte of characters (19); what it says is the same in every run.
+  The kernel needs drivers for virtio 1.0 over PCI; it asks for an address by DHCP and gets 10.0.2.15. 10.0.2.2 is
+  your machine: its own services on 127.0.0.1. 10.0.2.3 answers for names. TCP and UDP go out as this program's own
+  connections; only pings beyond the gateway do not. 10.0.2.4 is a peer inside the machine, with echo (port 7),
+  discard (9) and a megabyte of characters (19); what it says is the same in every run.
 
 `ringside help run` explains console, scripts and traces.")]
 pub struct BootArgs {
