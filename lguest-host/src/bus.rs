@@ -11,11 +11,11 @@
 //! The page is for the Guest to read; the Host never believes it again after writing it, but for the status byte a NOTIFY is about.
 
 use crate::abi::PAGE;
-use crate::block::Disk;
 use crate::death::{Category, Outcome, require};
-use crate::device::{DEVICES, Kind, QUEUES};
+use crate::device::{DEVICES, Equipment, Kind, QUEUES};
 use crate::guest::Platform;
 use crate::mutant::broken;
+use crate::net::BUS_HEADER;
 use crate::ram::GuestRam;
 use crate::virtqueue::{PAGES, SIZE, VirtQueue};
 
@@ -80,16 +80,16 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Write the descriptors behind `ram_size` bytes of RAM: a console, and these disks.
+    /// Write the descriptors behind `ram_size` bytes of RAM: a console, and this.
     ///
     /// # Errors
     /// BAD_WRITE if there is no room: the Host made it too small.
-    pub fn new(ram: &GuestRam, ram_size: u32, disks: &[Disk]) -> Outcome<Bus> {
+    pub fn new(ram: &GuestRam, ram_size: u32, equipment: Equipment<'_>) -> Outcome<Bus> {
         let mut bus = Bus { page: ram_size, devices: [None; DEVICES], busy: false };
         let mut pfn = ram_size / PAGE + 1;
         let mut irq = FIRST_IRQ;
         let mut at = ram_size;
-        for (slot, kind) in bus.devices.iter_mut().zip(Kind::all(disks)) {
+        for (slot, kind) in bus.devices.iter_mut().zip(equipment.kinds(BUS_HEADER)) {
             let identity = kind.identity();
             let mut device =
                 Device { kind, descriptor: at, queues: [None; QUEUES], irq, kicked: 0, failed: false };
@@ -152,7 +152,7 @@ impl Bus {
     /// # Errors
     /// As [`Kind::serve`].
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
-        if !core::mem::take(&mut self.busy) && !platform.console_ready() {
+        if !core::mem::take(&mut self.busy) && !platform.has_input() {
             return Ok(0);
         }
         let mut irqs = 0;

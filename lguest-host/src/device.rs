@@ -3,12 +3,14 @@
 use crate::block::Disk;
 use crate::console;
 use crate::death::Outcome;
+use crate::entropy;
 use crate::guest::Platform;
+use crate::net::{Mac, Nic};
 use crate::ram::GuestRam;
 use crate::virtqueue::{SIZE, VirtQueue};
 
-/// Most devices of a Guest: a console and four disks.
-pub const DEVICES: usize = 5;
+/// Most devices of a Guest: a console, four disks, a network card, an entropy source.
+pub const DEVICES: usize = 7;
 /// Most queues of a device.
 pub const QUEUES: usize = 2;
 
@@ -16,6 +18,8 @@ pub const QUEUES: usize = 2;
 const BLOCK_SEG_MAX: u32 = 1 << 2;
 const BLOCK_READ_ONLY: u32 = 1 << 5;
 const BLOCK_FLUSH: u32 = 1 << 9;
+/// Feature of the network card: its configuration has its address.
+const NET_MAC: u32 = 1 << 5;
 /// Feature of the console: single characters can be said before there is a driver. Only PCI has the register for it.
 const CONSOLE_EMERGENCY_WRITE: u32 = 1 << 2;
 
@@ -26,9 +30,35 @@ pub enum Kind {
     Console,
     /// Queue 0 takes requests.
     Block(Disk),
+    /// Queue 0 takes what arrives, queue 1 what the Guest sends.
+    Net(Nic),
+    /// Queue 0 takes entropy.
+    Entropy,
+}
+
+/// What a Guest has beside its console.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Equipment<'a> {
+    /// Its disks.
+    pub disks: &'a [Disk],
+    /// Its network card's address, if it has one.
+    pub mac: Option<Mac>,
+    /// It has an entropy source.
+    pub entropy: bool,
+}
+
+impl<'a> Equipment<'a> {
+    /// All devices, in the order of both buses. Before each packet there are `header` bytes, which differ between them.
+    pub fn kinds(self, header: u32) -> impl Iterator<Item = Kind> + use<'a> {
+        let disks = self.disks.iter().map(|&disk| Kind::Block(disk));
+        let net = self.mac.map(|mac| Kind::Net(Nic { mac, header }));
+        let entropy = self.entropy.then_some(Kind::Entropy);
+        [Kind::Console].into_iter().chain(disks).chain(net).chain(entropy).take(DEVICES)
+    }
 }
 
 /// What the driver sees of a kind of device on one of the buses.
+#[derive(Clone, Copy)]
 pub struct Offer {
     /// Features, VERSION_1 not among them.
     pub features: u32,
@@ -51,11 +81,6 @@ pub struct Identity {
 }
 
 impl Kind {
-    /// The devices of a Guest, in the order of both buses: the console, and these disks.
-    pub fn all(disks: &[Disk]) -> impl Iterator<Item = Kind> {
-        [Kind::Console].into_iter().chain(disks.iter().map(|&disk| Kind::Block(disk))).take(DEVICES)
-    }
-
     /// What the driver sees.
     pub const fn identity(self) -> Identity {
         match self {
@@ -76,6 +101,14 @@ impl Kind {
                     bus: Offer { features, config: 16 },
                 }
             }
+            Kind::Net(_) => {
+                let offer = Offer { features: NET_MAC, config: 8 };
+                Identity { id: 1, class: 0x0200, queues: 2, pci: offer, bus: offer }
+            }
+            Kind::Entropy => {
+                let offer = Offer { features: 0, config: 0 };
+                Identity { id: 4, class: 0x00FF, queues: 1, pci: offer, bus: offer }
+            }
         }
     }
 
@@ -85,6 +118,8 @@ impl Kind {
             (Kind::Block(disk), 0) => disk.sectors,
             // Most buffers, beside header and status.
             (Kind::Block(_), 12) => SIZE - 2,
+            (Kind::Net(Nic { mac: [a, b, c, d, ..], .. }), 0) => u32::from_le_bytes([a, b, c, d]),
+            (Kind::Net(Nic { mac: [.., e, f], .. }), 4) => u32::from_le_bytes([e, f, 0, 0]),
             _ => 0,
         }
     }
@@ -125,6 +160,28 @@ impl Kind {
                     && asked & 1 != 0
                 {
                     irqs |= disk.serve(queue, ram, platform)? as u32;
+                }
+            }
+            Kind::Net(nic) => {
+                if let Some(queue) = second
+                    && asked & 2 != 0
+                {
+                    irqs |= (nic.transmit(queue, ram, platform)? as u32) << 1;
+                }
+                if asked & 1 != 0 {
+                    platform.frames_wanted();
+                }
+                if let Some(queue) = first {
+                    irqs |= nic.receive(queue, ram, platform)? as u32;
+                }
+            }
+            Kind::Entropy => {
+                if let Some(queue) = first
+                    && asked & 1 != 0
+                {
+                    let (interrupt, waits) = entropy::serve(queue, ram, platform)?;
+                    irqs |= interrupt as u32;
+                    *kicked |= waits as u32;
                 }
             }
         }

@@ -8,7 +8,7 @@
 //! 1. *Preparation*: `main.rs` and `metal/` boot the machine.
 //! 2. *Guest*: [`image`] loads a kernel; [`guest`] is what the Host knows of it.
 //! 3. *Drivers*: [`device`] is what a Guest can have, on the [`bus`] of kernels before 4.0 and on [`pci`] after; below them
-//!    [`virtqueue`], [`console`] and [`block`].
+//!    [`virtqueue`], [`console`], [`block`], [`net`] with its [`switch`], and [`entropy`].
 //! 4. *Launcher*: `metal/launch.rs` makes Guests of multiboot modules.
 //! 5. *Host*: [`guest::hypercall`], [`shadow`], [`guest::trap`], [`guest::interrupt`].
 //! 6. *Switcher*: the crate `switcher-asm`, and `metal/world.rs`, its caller.
@@ -31,12 +31,15 @@ pub mod console;
 pub mod death;
 pub mod descriptor;
 pub mod device;
+pub mod entropy;
 pub mod guest;
 pub mod image;
 pub mod mutant;
+pub mod net;
 pub mod pci;
 pub mod ram;
 pub mod shadow;
+pub mod switch;
 pub mod symbols;
 pub mod virtio_pci;
 pub mod virtqueue;

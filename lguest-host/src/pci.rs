@@ -4,11 +4,11 @@
 //! only tells Linux that there is a bus.
 
 use crate::abi::PAGE;
-use crate::block::Disk;
 use crate::death::Outcome;
-use crate::device::{DEVICES, Kind};
+use crate::device::{DEVICES, Equipment};
 use crate::guest::Platform;
 use crate::mutant::{broken, unchecked};
+use crate::net::PCI_HEADER;
 use crate::ram::GuestRam;
 use crate::virtio_pci::{DEVICE, VirtioPci, mask};
 
@@ -41,7 +41,8 @@ impl Function {
     /// The virtio capabilities: word of configuration space, and its value.
     fn capability(&self, word: usize) -> u32 {
         let config = self.device.kind.identity().pci.config;
-        let (last, device) = if config == 0 { (0x0084_0000, 0) } else { (0x0074_0000, config) };
+        // Only devices with a configuration tell where it is, last in the list.
+        let last = if config == 0 { 0 } else { 0x7400 };
         match word * 4 {
             // Header: id 9, next, length, type.
             0x40 => 0x0110_5009,
@@ -54,8 +55,8 @@ impl Function {
             0x70 => 1,
             0x74 => 0x0410_0009,
             0x7C => DEVICE,
-            0x80 => device,
-            0x84 => 0x0514_0009 | last >> 8 & 0xFF00,
+            0x80 => config,
+            0x84 => 0x0514_0009 | last,
             _ => 0,
         }
     }
@@ -114,10 +115,10 @@ pub struct Pci {
 }
 
 impl Pci {
-    /// A bus for a Guest with `ram_size` bytes of RAM: a console, and these disks.
-    pub fn new(ram_size: u32, disks: &[Disk]) -> Pci {
+    /// A bus for a Guest with `ram_size` bytes of RAM: a console, and this.
+    pub fn new(ram_size: u32, equipment: Equipment<'_>) -> Pci {
         let mut pci = Pci { address: 0, slots: [None; DEVICES], busy: false };
-        for ((n, slot), kind) in (0..).zip(&mut pci.slots).zip(Kind::all(disks)) {
+        for ((n, slot), kind) in (0..).zip(&mut pci.slots).zip(equipment.kinds(PCI_HEADER)) {
             let bar = ram_size + WINDOW_BEYOND_RAM + n * BAR_SIZE;
             *slot = Some(Function {
                 device: VirtioPci::new(kind),
@@ -212,7 +213,7 @@ impl Pci {
     /// # Errors
     /// As [`VirtioPci::serve`].
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
-        if !core::mem::take(&mut self.busy) && !platform.console_ready() {
+        if !core::mem::take(&mut self.busy) && !platform.has_input() {
             return Ok(0);
         }
         let mut irqs = 0;
@@ -227,6 +228,7 @@ impl Pci {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::block::Disk;
 
     fn select(pci: &mut Pci, slot: u32, register: u32) {
         pci.port_out(0xCF8, ENABLE | slot << 11 | register, 4);
@@ -234,7 +236,7 @@ mod tests {
 
     #[test]
     fn linux_finds_the_bus_and_the_console() {
-        let mut pci = Pci::new(64 << 20, &[]);
+        let mut pci = Pci::new(64 << 20, Equipment::default());
         pci.port_out(0xCFB, 1, 1);
         pci.port_out(0xCF8, ENABLE, 4);
         assert_eq!(pci.port_in(0xCF8, 4), ENABLE);
@@ -246,21 +248,34 @@ mod tests {
         }
         select(&mut pci, 1, 0);
         assert_eq!(pci.port_in(0xCFE, 2), 0x1043);
-        // Every capability is a virtio one, and the list ends.
-        let (mut at, mut kinds) = (0x40, 0);
-        while at != 0 {
-            select(&mut pci, 1, at);
-            let header = pci.port_in(0xCFC, 4);
-            assert_eq!(header & 0xFF, 9, "{at:#x}");
-            kinds |= 1 << (header >> 24);
-            at = header >> 8 & 0xFF;
+    }
+
+    /// Every capability is a virtio one, the list ends, and devices with a configuration tell where that is.
+    #[test]
+    fn every_device_lists_its_registers() {
+        let disks = [Disk { number: 0, sectors: 1, read_only: false }];
+        let mut pci = Pci::new(64 << 20, Equipment { disks: &disks, mac: Some([2; 6]), entropy: true });
+        for (slot, device, expected) in
+            [(1, 3, 0b11_1110), (2, 2, 0b11_1110), (3, 1, 0b11_1110), (4, 4, 0b10_1110)]
+        {
+            select(&mut pci, slot, 0);
+            assert_eq!(pci.port_in(0xCFE, 2), 0x1040 + device);
+            let (mut at, mut kinds) = (0x40, 0);
+            while at != 0 {
+                select(&mut pci, slot, at);
+                let header = pci.port_in(0xCFC, 4);
+                let kind = header >> 24;
+                assert!(header & 0xFF == 9 && kinds & 1 << kind == 0, "slot {slot}, {at:#x}");
+                kinds |= 1 << kind;
+                at = header >> 8 & 0xFF;
+            }
+            assert_eq!(kinds, expected, "slot {slot}");
         }
-        assert_eq!(kinds, 0b11_1110);
     }
 
     #[test]
     fn a_bar_is_sized_and_moved() {
-        let mut pci = Pci::new(64 << 20, &[]);
+        let mut pci = Pci::new(64 << 20, Equipment::default());
         select(&mut pci, 1, 0x10);
         let was = pci.port_in(0xCFC, 4);
         assert!(pci.claims(was) && was > 64 << 20);
@@ -272,7 +287,7 @@ mod tests {
 
     #[test]
     fn registers_through_the_window() {
-        let mut pci = Pci::new(64 << 20, &[]);
+        let mut pci = Pci::new(64 << 20, Equipment::default());
         for (register, value) in [(0x88, 0), (0x8C, 0x12), (0x90, 2)] {
             select(&mut pci, 1, register);
             pci.port_out(0xCFC, value, 4);

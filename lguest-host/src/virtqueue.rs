@@ -143,6 +143,12 @@ impl VirtQueue {
         self.budget == 0
     }
 
+    /// The driver made chains available that were not taken.
+    pub fn is_waiting(&self, ram: &GuestRam) -> Outcome<bool> {
+        let index: u16 = ram.read(self.available.wrapping_add(2))?;
+        Ok(index != self.seen && !self.stopped)
+    }
+
     /// A descriptor number is inside the table.
     const fn is_entry(&self, n: u16) -> bool {
         (n as u32) < self.size

@@ -58,9 +58,10 @@ build_vmlinux() {
 build_initrd() {
     echo "build.sh: the initial RAM disk" >&2
     root=$work/root
-    mkdir -p "$root"/{bin,dev,proc,sys}
+    mkdir -p "$root"/{bin,dev,etc,proc,sys}
     install -m 755 "$busybox" "$root/bin/busybox"
     install -m 755 "$here/initramfs/init" "$here/initramfs/load" "$root"
+    install -m 755 "$here/initramfs/udhcpc.script" "$root/etc"
     install -m 644 "$here/initramfs/greeting" "$root"
     gcc -m32 -march=i686 -Os -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
         -fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse -mpreferred-stack-boundary=2 -nostdlib -static \

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::files;
 use crate::guest;
 use crate::image::{BootModule, Bytes, Image};
-use crate::options::{MachineOptions, Net, comma_list};
+use crate::options::{MachineOptions, comma_list};
 use crate::session::Plan;
 use machine::boot::{elf, linux};
 use std::path::{Path, PathBuf};
@@ -113,12 +113,6 @@ impl RunArgs {
     /// Read everything, and say what machine is to be built.
     pub fn plan(&self) -> Result<Plan, Error> {
         self.options.refuse_later()?;
-        // The machine has the devices; the Host has no drivers for them yet.
-        match &self.options {
-            options if options.net != Net::None => return Err(Error::Later("--net for Guests")),
-            options if options.rng => return Err(Error::Later("--rng for Guests")),
-            _ => {}
-        }
         let (name, kernel) = self.host_image()?;
         let modules = self.modules()?;
         let guests = self.guests.max(self.guest.len() as u64);

@@ -5,11 +5,14 @@ use super::tests::{Desk, RAM, Rig};
 use super::*;
 use crate::block::Disk;
 use crate::death::Category;
+use crate::device::Equipment;
 
 /// Sectors of the disk: 64 KiB.
 const SECTORS: u32 = 128;
 /// What two buses may do in one turn, at most: a full turn of a queue and the one chain that goes over it.
 const MOST_PRINTED: usize = 2 * (2 << 16);
+/// As many frames: a queue's turn, on two buses.
+const MOST_FRAMES: usize = 2 * 64;
 const MOST_SECTORS: u32 = 2 * 2 * (4 << 20) / SECTOR as u32;
 
 /// A generator of numbers (xorshift64*), the same in every run.
@@ -47,6 +50,8 @@ impl Random {
     }
 }
 
+/// Console, disk, network card, entropy source.
+const DEVICES: u32 = 4;
 /// Bytes behind RAM that are the lguest bus's.
 const BUS: u32 = crate::bus::BUS_PAGES * PAGE;
 /// Offsets of registers that do something.
@@ -62,12 +67,12 @@ fn bar(n: u32) -> u32 {
 
 /// What a driver does, right or wrong.
 fn step(rig: &mut Rig, random: &mut Random) {
-    let device = random.below(2);
+    let device = random.below(DEVICES);
     let width = random.of(&[1, 2, 4]);
     match random.below(14) {
         0 => {
             let port = 0xCF8 + random.below(8) as u16;
-            let select = 0x8000_0000 | random.below(4) << 11 | random.below(64) << 2;
+            let select = 0x8000_0000 | random.below(DEVICES + 2) << 11 | random.below(64) << 2;
             let value = if random.below(2) == 0 { select } else { random.number() };
             rig.guest.pci.port_out(port, value, width);
             rig.guest.pci.port_in(port, width);
@@ -81,9 +86,14 @@ fn step(rig: &mut Rig, random: &mut Random) {
         }
         3 | 4 => set_up(rig, random, device),
         5..=11 => fill_ring(rig, random),
-        12 => rig.desk.typed.extend(core::iter::repeat_n(b'x', random.below(20) as usize)),
+        12 => {
+            rig.desk.typed.extend(core::iter::repeat_n(b'x', random.below(20) as usize));
+            rig.desk.arrived.push(std::vec![7; 14 + random.below(1501) as usize]);
+            rig.desk.entropy += random.below(300) as usize;
+        }
         _ => {
-            let address = if random.below(2) == 0 { RAM + random.below(12) * PAGE } else { random.number() };
+            let address =
+                if random.below(2) == 0 { RAM + random.below(BUS / PAGE) * PAGE } else { random.number() };
             let _ = rig.guest.bus.notify(&rig.ram, address, &mut rig.desk);
         }
     }
@@ -113,7 +123,17 @@ fn set_up(rig: &mut Rig, random: &mut Random, device: u32) {
 
 /// Descriptors and an available ring in one of the pages where queues are, each number right more often than not.
 fn fill_ring(rig: &mut Rig, random: &mut Random) {
-    let page = random.of(&[0, PAGE, 2 * PAGE, 3 * PAGE, RAM + PAGE, RAM + 3 * PAGE, RAM + 5 * PAGE]);
+    let page = random.of(&[
+        0,
+        PAGE,
+        2 * PAGE,
+        3 * PAGE,
+        RAM + PAGE,
+        RAM + 3 * PAGE,
+        RAM + 5 * PAGE,
+        RAM + 7 * PAGE,
+        RAM + 9 * PAGE,
+    ]);
     let put = |at: u32, value: u32, bytes: u32| match bytes {
         2 => rig.ram.write(page + at, value as u16).unwrap(),
         _ => rig.ram.write(page + at, value).unwrap(),
@@ -151,33 +171,37 @@ fn fill_ring(rig: &mut Rig, random: &mut Random) {
     rig.ram.write(page + 0x402, index.wrapping_add(random.of(&[0, 1, 1, 3, 8, 64, 65]))).unwrap();
 }
 
-/// A Guest with a console and a disk on both buses.
+/// A Guest with a device of each kind on both buses.
 fn rig() -> Rig {
     let mut rig = Rig::new();
     let disks = [Disk { number: 0, sectors: SECTORS, read_only: false }];
-    rig.guest.bus = Bus::new(&rig.ram, RAM, &disks).unwrap();
-    rig.guest.pci = Pci::new(RAM, &disks);
+    let equipment = Equipment { disks: &disks, mac: Some([2, 0, 0, 0, 0, 1]), entropy: true };
+    rig.guest.bus = Bus::new(&rig.ram, RAM, equipment).unwrap();
+    rig.guest.pci = Pci::new(RAM, equipment);
     rig
 }
 
 /// One turn of all devices: what it came to.
 fn turn(rig: &mut Rig) -> Outcome<u32> {
-    let typed = core::mem::take(&mut rig.desk.typed);
-    rig.desk = Desk::default();
-    rig.desk.typed = typed;
+    (rig.desk.printed, rig.desk.sectors, rig.desk.sent) = Default::default();
     let bus = rig.guest.bus.serve(&rig.ram, &mut rig.desk)?;
     Ok(bus | rig.guest.pci.serve(&rig.ram, &mut rig.desk)?)
 }
 
 #[test]
 fn a_turn_is_bounded_and_ends_well_or_with_a_death() {
-    let (mut printed, mut sectors, mut interrupts, mut deaths) = (0, 0, 0, 0);
+    let (mut printed, mut sectors, mut interrupts, mut deaths, mut sent, mut received) = (0, 0, 0, 0, 0, 0);
     for seed in 1..=3000 {
         let mut random = Random::new(seed);
         let mut rig = rig();
         for _ in 0..300 {
             step(&mut rig, &mut random);
+            let waiting = rig.desk.arrived.len();
             let outcome = turn(&mut rig);
+            received += waiting - rig.desk.arrived.len();
+            sent += rig.desk.sent.len();
+            assert!(rig.desk.sent.len() <= MOST_FRAMES, "{} frames, seed {seed}", rig.desk.sent.len());
+            assert!(rig.desk.sent.iter().all(|frame| (14..=1514).contains(&frame.len())), "seed {seed}");
             assert!(rig.desk.printed.len() <= MOST_PRINTED, "{} bytes, seed {seed}", rig.desk.printed.len());
             assert!(rig.desk.sectors <= MOST_SECTORS, "{} sectors, seed {seed}", rig.desk.sectors);
             printed += rig.desk.printed.len();
@@ -194,6 +218,7 @@ fn a_turn_is_bounded_and_ends_well_or_with_a_death() {
     }
     // Or it would prove nothing.
     assert!(printed > 1_000_000 && sectors > 10_000, "{printed} bytes, {sectors} sectors");
+    assert!(sent > 200 && received > 1000, "{sent} frames sent, {received} received");
     assert!(interrupts > 1000 && deaths > 10, "{interrupts} interrupts, {deaths} deaths");
 }
 
@@ -208,13 +233,13 @@ fn a_driver_that_starts_over_is_served() {
                 break;
             }
         }
-        rig.desk.typed.clear();
+        (rig.desk.typed, rig.desk.arrived) = Default::default();
         // The console's output queue, made anew: one chain of one byte.
         rig.guest.pci.port_out(0xCF8, 0x8000_0810, 4);
         rig.guest.pci.port_out(0xCFC, bar(0), 4);
         rig.guest.pci.port_out(0xCF8, 0x8000_1010, 4);
         rig.guest.pci.port_out(0xCFC, bar(1), 4);
-        for device in 0..2 {
+        for device in 0..DEVICES {
             rig.guest.pci.write(bar(device) + 0x14, 0, 1);
         }
         rig.ram.write(0, [0u8; PAGE as usize]).unwrap();

@@ -25,6 +25,7 @@ use crate::death::{Death, Outcome, TEXT, Text};
 use crate::descriptor::{self, Entry, FLAT_CODE, FLAT_DATA, Gate, for_ring1};
 use crate::image::Loaded;
 use crate::mutant::broken;
+use crate::net;
 use crate::pci::Pci;
 use crate::ram::GuestRam;
 use crate::shadow::Shadow;
@@ -46,7 +47,11 @@ pub trait Platform {
     fn tsc_khz(&self) -> u32;
     /// Bytes for the Guest's console.
     fn console_write(&mut self, bytes: &[u8]);
-    /// Whether [`Self::console_read`] has a byte: asked at every exit.
+    /// Whether [`Self::console_read`] has a byte or [`Self::frame_receive`] a frame: asked at every exit.
+    fn has_input(&self) -> bool {
+        self.console_ready() || self.frame_ready()
+    }
+    /// Whether [`Self::console_read`] has a byte.
     fn console_ready(&self) -> bool;
     /// The next byte typed at the Guest's console.
     fn console_read(&mut self) -> Option<u8>;
@@ -56,6 +61,18 @@ pub trait Platform {
     fn disk_write(&mut self, disk: u32, sector: u32, bytes: &[u8; SECTOR]) -> bool;
     /// Make everything written durable.
     fn disk_flush(&mut self, disk: u32) -> bool;
+    /// The Guest has a driver for its network card: from now on frames for it are kept until it takes them.
+    fn frames_wanted(&mut self);
+    /// Whether [`Self::frame_receive`] has a frame.
+    fn frame_ready(&self) -> bool;
+    /// The next frame that arrived, and its length.
+    fn frame_receive(&mut self, frame: &mut [u8; net::FRAME]) -> usize;
+    /// Send a frame of [`net::SHORTEST`] to [`net::FRAME`] bytes.
+    fn frame_send(&mut self, frame: &[u8]);
+    /// Whether [`Self::entropy`] has at least a byte.
+    fn entropy_ready(&mut self) -> bool;
+    /// Fill `bytes` as far as there is entropy: the number of bytes.
+    fn entropy(&mut self, bytes: &mut [u8]) -> usize;
 }
 
 /// The two pages beside the Switcher that belong to this Guest, where the Host sees them.

@@ -4,6 +4,7 @@ use super::*;
 use crate::abi::{HYPERCALL_VECTOR, RING_FREE, data, hcall};
 use crate::bus::BUS_PAGES;
 use crate::death::Category;
+use crate::device::Equipment;
 use crate::image::Loaded;
 use crate::shadow::Pool;
 use std::boxed::Box;
@@ -27,6 +28,12 @@ pub(super) struct Desk {
     pub typed: Vec<u8>,
     /// Read and written.
     pub sectors: u32,
+    /// Waiting, and sent.
+    pub arrived: Vec<Vec<u8>>,
+    pub sent: Vec<Vec<u8>>,
+    pub listening: bool,
+    /// Bytes left, and the next.
+    pub entropy: usize,
 }
 
 impl Platform for Desk {
@@ -60,6 +67,29 @@ impl Platform for Desk {
     fn disk_flush(&mut self, _: u32) -> bool {
         true
     }
+    fn frames_wanted(&mut self) {
+        self.listening = true;
+    }
+    fn frame_ready(&self) -> bool {
+        !self.arrived.is_empty()
+    }
+    fn frame_receive(&mut self, frame: &mut [u8; net::FRAME]) -> usize {
+        let bytes = self.arrived.remove(0);
+        frame[..bytes.len()].copy_from_slice(&bytes);
+        bytes.len()
+    }
+    fn frame_send(&mut self, frame: &[u8]) {
+        self.sent.push(frame.to_vec());
+    }
+    fn entropy_ready(&mut self) -> bool {
+        self.entropy != 0
+    }
+    fn entropy(&mut self, bytes: &mut [u8]) -> usize {
+        let count = bytes.len().min(self.entropy);
+        bytes[..count].fill(0xE5);
+        self.entropy -= count;
+        count
+    }
 }
 
 pub(super) struct Rig {
@@ -86,10 +116,10 @@ impl Rig {
             )
         };
         let shadow = Shadow::new(pool, [0x1000, 0x2000, 0x3000, 0x4000]).unwrap();
-        let bus = Bus::new(&ram, RAM, &[]).unwrap();
+        let bus = Bus::new(&ram, RAM, Equipment::default()).unwrap();
         let pages = SwitcherPages { frame: &raw mut *registers, state: state_page };
         let loaded = Loaded { entry: CODE, ram_size: RAM, free_end: RAM };
-        let guest = Guest::new(ram, pages, shadow, bus, Pci::new(RAM, &[]), loaded);
+        let guest = Guest::new(ram, pages, shadow, bus, Pci::new(RAM, Equipment::default()), loaded);
         let desk = Desk::default();
         Rig { guest, desk, ram, _memory: [frames, bytes, state], _registers: registers }
     }

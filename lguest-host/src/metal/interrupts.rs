@@ -5,13 +5,17 @@
 
 use super::cpu::{inb, outb};
 use super::tables::IRQ_BASE;
-use super::{clock, console};
+use super::{clock, console, entropy, network};
 use core::arch::asm;
 
 const MASTER: u16 = 0x20;
 const SLAVE: u16 = 0xA0;
 const END_OF_INTERRUPT: u8 = 0x20;
+/// Edge/level control: a bit for each line whose interrupts last until the device is served.
+const LEVEL: u16 = 0x4D0;
 const TIMER: u32 = 0;
+/// The slave's line at the master.
+const CASCADE: u32 = 2;
 const COM1: u32 = 4;
 
 /// Programme the controllers: vectors 0x20 to 0x2F, only the timer and COM1 open.
@@ -26,7 +30,23 @@ pub fn init() {
     outb(SLAVE + 1, 0xFF);
 }
 
-/// Serve physical interrupt `n`. There is little to do but to acknowledge: the scheduler looks at clock and console at
+/// Let the interrupts of a PCI device on `line` in.
+pub fn open(line: u8) {
+    if line >= 16 {
+        return;
+    }
+    for (controller, bits) in (0..).zip((1u16 << line).to_le_bytes()) {
+        outb(LEVEL + controller, inb(LEVEL + controller) | bits);
+    }
+    if line >= 8 {
+        outb(SLAVE + 1, inb(SLAVE + 1) & !(1 << (line - 8)));
+        outb(MASTER + 1, inb(MASTER + 1) & !(1 << CASCADE));
+    } else {
+        outb(MASTER + 1, inb(MASTER + 1) & !(1 << line));
+    }
+}
+
+/// Serve physical interrupt `n`. There is little to do but to acknowledge: the scheduler looks at clock, console and network at
 /// every turn.
 #[unsafe(no_mangle)]
 pub extern "C" fn serve_irq(n: u32) {
@@ -36,7 +56,10 @@ pub extern "C" fn serve_irq(n: u32) {
     match n {
         TIMER => clock::timer_fired(),
         COM1 => console::received(),
-        _ => {}
+        line => {
+            network::interrupt(line);
+            entropy::interrupt(line);
+        }
     }
     if n >= 8 {
         outb(SLAVE, END_OF_INTERRUPT);

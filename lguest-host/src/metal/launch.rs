@@ -5,12 +5,13 @@ use super::frames::Frames;
 use super::multiboot::{Info, Module};
 use super::once::Global;
 use super::scheduler::{Guests, MAX_GUESTS, Slot};
-use super::{disk, fpu, paging};
+use super::{disk, entropy, fpu, network, paging};
 use crate::log;
 use core::mem::MaybeUninit;
 use lguest_host::abi::PAGE;
 use lguest_host::block::Disk;
 use lguest_host::bus::{BUS_PAGES, Bus};
+use lguest_host::device::Equipment;
 use lguest_host::guest::{Guest, SwitcherPages};
 use lguest_host::image::{Boot, command_line, is_kernel};
 use lguest_host::pci::Pci;
@@ -31,6 +32,8 @@ const NO_DISK: Disk = Disk { number: 0, sectors: 0, read_only: true };
 /// Everything needed to start a Guest, and to start it again.
 #[derive(Clone, Copy)]
 pub struct Plan {
+    /// The Guest's, from 0.
+    number: usize,
     kernel: Module,
     initrd: Option<Module>,
     ram: u32,
@@ -83,9 +86,14 @@ impl Plan {
             *to = disk;
             count += 1;
         }
-        let bus = Bus::new(&ram, self.ram_size, &disks[..count]).ok()?;
+        let equipment = Equipment {
+            disks: &disks[..count],
+            mac: network::mac(self.number),
+            entropy: entropy::is_there(),
+        };
+        let bus = Bus::new(&ram, self.ram_size, equipment).ok()?;
         let pages = SwitcherPages { frame, state: self.state as *mut _ };
-        Some(Guest::new(ram, pages, shadow, bus, Pci::new(self.ram_size, &disks[..count]), loaded))
+        Some(Guest::new(ram, pages, shadow, bus, Pci::new(self.ram_size, equipment), loaded))
     }
 }
 
@@ -121,11 +129,13 @@ pub fn guests(info: &Info, frames: &mut Frames) -> &'static mut Guests {
         }
         // The machine's disks are the first Guest's.
         let disks = if guests.len() == 0 { find_disks(info) } else { [None; DISKS] };
-        match plan(module, initrd, mib, disks, frames) {
+        match plan(guests.len(), module, initrd, mib, disks, frames) {
             Some(plan) => guests.add(Slot::new(plan)),
             None => log!("not enough memory for a Guest of {mib} MiB (see guest-mem=)"),
         }
     }
+    network::init(guests.len(), frames);
+    entropy::init(frames);
     if guests.len() == 0 {
         log!("no Guest to run: give one as a multiboot module");
     }
@@ -146,6 +156,7 @@ fn find_disks(info: &Info) -> [Option<Disk>; DISKS] {
 }
 
 fn plan(
+    number: usize,
     kernel: Module,
     initrd: Option<Module>,
     mib: u32,
@@ -155,6 +166,7 @@ fn plan(
     let ram_size = mib << 20;
     let shadow_pages = (mib * SHADOW_PAGES_PER_MIB).max(SHADOW_PAGES_MIN);
     Some(Plan {
+        number,
         kernel,
         initrd,
         ram: frames.take(ram_size / PAGE + BUS_PAGES)?,

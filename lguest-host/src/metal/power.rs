@@ -1,7 +1,8 @@
 //! The end: the exit status on the debug port, then ACPI S5 through the PIIX4, then HLT.
 
 use super::boot::NMI_COUNT;
-use super::cpu::{halt_for_ever, inl, inw, outl, outw};
+use super::cpu::{halt_for_ever, inw, outl, outw};
+use super::pci::Function;
 use crate::log;
 use core::sync::atomic::Ordering;
 
@@ -26,29 +27,15 @@ const DEFAULT_BASE: u32 = 0x600;
 /// SLP_EN; the sleep type of S5 is 0 on this chip.
 const SLEEP_S5: u16 = 1 << 13;
 
-fn pci_select(device: u32, register: u32) {
-    outl(0xCF8, 1 << 31 | device << 8 | register);
-}
-
-fn pci_read(device: u32, register: u32) -> u32 {
-    pci_select(device, register);
-    inl(0xCFC)
-}
-
-fn pci_write(device: u32, register: u32, value: u32) {
-    pci_select(device, register);
-    outl(0xCFC, value);
-}
-
 /// Find the power-management registers on bus 0.
 fn pm_control() -> Option<u16> {
-    let device = (0..256).find(|&device| pci_read(device, 0) == PIIX4_PM)?;
-    let mut base = pci_read(device, PM_BASE) & 0xFFC0;
+    let bridge = Function::find(&[PIIX4_PM])?;
+    let mut base = bridge.read(PM_BASE) & 0xFFC0;
     if base == 0 {
-        pci_write(device, PM_BASE, DEFAULT_BASE | 1);
+        bridge.write(PM_BASE, DEFAULT_BASE | 1);
         base = DEFAULT_BASE;
     }
-    pci_write(device, PM_ENABLE, pci_read(device, PM_ENABLE) | 1);
+    bridge.write(PM_ENABLE, bridge.read(PM_ENABLE) | 1);
     Some(base as u16 + 4)
 }
 

@@ -3,12 +3,13 @@
 use super::console::{COM1, typed};
 use super::launch::Plan;
 use super::power::End;
-use super::{clock, disk, fpu, interrupts, report, world};
+use super::{clock, disk, entropy, fpu, interrupts, network, report, world};
 use crate::log;
 use lguest_host::block::SECTOR;
 use lguest_host::death::Death;
 use lguest_host::guest::{Guest, Platform};
 use lguest_host::mutant::broken;
+use lguest_host::net::FRAME;
 
 /// Guests at most.
 pub const MAX_GUESTS: usize = 16;
@@ -56,6 +57,8 @@ impl Guests {
 
 /// What a Guest's turn may use of the machine. The console is Guest 1's.
 struct Machine {
+    /// The Guest's number.
+    guest: usize,
     has_console: bool,
     /// The time of the last exit: nothing in a turn takes so long that another look at the clock would tell more.
     now: u64,
@@ -92,6 +95,24 @@ impl Platform for Machine {
     }
     fn disk_flush(&mut self, number: u32) -> bool {
         disk::flush(number)
+    }
+    fn frames_wanted(&mut self) {
+        network::open(self.guest);
+    }
+    fn frame_ready(&self) -> bool {
+        network::has_frame(self.guest)
+    }
+    fn frame_receive(&mut self, frame: &mut [u8; FRAME]) -> usize {
+        network::take(self.guest, frame)
+    }
+    fn frame_send(&mut self, frame: &[u8]) {
+        network::send(self.guest, frame);
+    }
+    fn entropy_ready(&mut self) -> bool {
+        entropy::ready()
+    }
+    fn entropy(&mut self, bytes: &mut [u8]) -> usize {
+        entropy::take(bytes)
     }
 }
 
@@ -130,6 +151,7 @@ fn start(guests: &mut Guests, n: usize) {
         slot.fpu = fpu::State::new();
         slot.fpu_used = false;
         fpu::forget(n);
+        network::close(n);
         if slot.guest.is_some() {
             log!("guest {} started", n + 1);
         }
@@ -143,10 +165,11 @@ fn next_event(guests: &Guests) -> Option<u64> {
 
 /// Run Guest `n` until it sleeps, dies, or has had its slice. True if it ran at all.
 fn turn(guests: &mut Guests, n: usize) -> bool {
-    let mut machine = Machine { has_console: n == 0, now: clock::now() };
+    let mut machine = Machine { guest: n, has_console: n == 0, now: clock::now() };
     let until = machine.now + SLICE;
     let mut ran = false;
     loop {
+        network::poll();
         let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
         if !guest.prepare(&mut machine) || guest.check_entry().is_err() {
             return ran;
@@ -220,5 +243,6 @@ fn bury(guests: &mut Guests, n: usize) -> Option<End> {
     };
     slot.guest = None;
     fpu::forget(n);
+    network::close(n);
     Some(end)
 }
