@@ -18,6 +18,8 @@ fn boot(attack: &Attack) -> Boot {
     if attack.words.contains("disk=ro") {
         boot.host_words = "read-only=1".into();
     }
+    let has = |word| attack.words.split(' ').any(|w| w == word);
+    (boot.network, boot.entropy) = (has("net"), has("rng"));
     if attack.outcome == Outcome::Endless {
         boot.limit = Limit::Short;
     }

@@ -46,6 +46,26 @@ fn a_load_says_the_same_in_both_engines_and_in_qemu() {
     println!("{} bytes, equal", there.console.len());
 }
 
+/// What a program says that uses the network card or the entropy source, wherever the Host runs.
+const DEVICES: [(&str, &str); 3] = [
+    ("run=ip,address,show,eth0", "inet 10.0.2.15/24"),
+    ("run=ping,-c,2,10.0.2.2", "2 packets received, 0% packet loss"),
+    ("run=dd,if=/dev/hwrng,of=/dev/null,bs=16,count=9", "9+0 records out"),
+];
+
+#[test]
+fn network_and_entropy_are_there_in_qemu_too() {
+    let mut runners = vec![Runner::Machine];
+    runners.extend(harness::qemu_version().map(|_| Runner::Qemu));
+    for runner in runners {
+        for (words, part) in DEVICES {
+            let report = runner.run(&Boot { network: true, entropy: true, ..Boot::linux(words) });
+            assert_eq!(report.end, End::PowerOff, "{}\n{}", report.command, report.host_log);
+            assert!(report.console.contains(part), "{}\n{}", report.command, report.console);
+        }
+    }
+}
+
 /// Rules of the Host for a Guest that programs control registers and tables itself.
 const RULES: [&str; 3] = ["cr3-load-ignored", "idt-read-once", "stale-selectors-dropped"];
 

@@ -75,7 +75,8 @@ impl Nic {
             let mut header = [0; PCI_HEADER as usize];
             header[BUS_HEADER as usize] = 1;
             let needed = self.header + frame.len() as u32;
-            let written = if chain.len_of(true) >= needed && !broken("frames-not-delivered") {
+            let fits = chain.len_of(true) >= needed || unchecked("FRAME_ROOM");
+            let written = if fits && !broken("frames-not-delivered") {
                 chain.write(ram, 0, &header[..self.header as usize])?;
                 chain.write(ram, self.header, frame)?;
                 needed

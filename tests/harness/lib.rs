@@ -28,6 +28,10 @@ pub struct Boot {
     pub initrd: Option<PathBuf>,
     /// Sectors of a disk of zeros; 0 for no disk.
     pub disk_sectors: u64,
+    /// The machine has a network card, with a gateway that answers.
+    pub network: bool,
+    /// The machine has an entropy source.
+    pub entropy: bool,
     /// Images and command lines of more Guests, which have no console and no disk.
     pub neighbours: Vec<(PathBuf, String)>,
     /// What is typed at the Guest's console.
@@ -137,6 +141,8 @@ impl Boot {
             guest_words: guest_words.to_owned(),
             initrd: None,
             disk_sectors: 0,
+            network: false,
+            entropy: false,
             neighbours: Vec::new(),
             input: Vec::new(),
             cpu_mutant: None,

@@ -13,6 +13,8 @@ use std::sync::Arc;
 const RAM: u64 = 128 << 20;
 /// For each Guest more.
 const GUEST_RAM: u64 = 64 << 20;
+/// What the entropy source begins with.
+const SEED: u64 = 0;
 /// A moment of wall-clock time, the same in every run.
 const RTC: i64 = 1_000_000_000;
 
@@ -25,6 +27,13 @@ pub fn prepare(boot: &Boot) -> Machine {
     let (host, guest) = (read(&boot.host), read(&boot.guest));
     let mut machine = Machine::new(Config { ram: RAM + boot.neighbours.len() as u64 * GUEST_RAM, rtc: RTC })
         .expect("enough RAM");
+    // Before the image: loading it gives the devices their addresses, as firmware would.
+    if boot.network {
+        machine.connect_network();
+    }
+    if boot.entropy {
+        machine.connect_rng(SEED);
+    }
     machine.cpu.mutant = boot.cpu_mutant.map(|name| {
         cpu::Mutant::from_name(name).unwrap_or_else(|| panic!("the processor has no mutant {name}"))
     });

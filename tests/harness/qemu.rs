@@ -31,7 +31,8 @@ pub fn run(boot: &Boot) -> Report {
     if !boot.host_words.is_empty() {
         command.args(["-append", &boot.host_words]);
     }
-    let guest = format!("{} {}", boot.guest.display(), boot.guest_words);
+    // A comma that is meant is written twice.
+    let guest = format!("{} {}", boot.guest.display(), boot.guest_words.replace(',', ",,"));
     let initrd = boot.initrd.as_ref().map_or(String::new(), |path| format!(",{}", path.display()));
     let neighbours: String =
         boot.neighbours.iter().map(|(image, words)| format!(",{} {words}", image.display())).collect();
@@ -43,6 +44,10 @@ pub fn run(boot: &Boot) -> Report {
     let disk = disk_file(boot.disk_sectors);
     if let Some(path) = &disk {
         command.args(["-drive", &format!("file={},format=raw,if=ide", path.display())]);
+    }
+    command.args(if boot.network { ["-nic", "user,model=virtio-net-pci"] } else { ["-nic", "none"] });
+    if boot.entropy {
+        command.args(["-device", "virtio-rng-pci"]);
     }
     let line = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());

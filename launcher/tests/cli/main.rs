@@ -7,6 +7,7 @@ mod disk;
 mod endings;
 mod lguest;
 mod linux;
+mod network;
 mod outputs;
 mod rig;
 mod trouble;

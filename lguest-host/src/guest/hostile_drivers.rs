@@ -1,7 +1,7 @@
 //! Drivers that do anything at all. Whatever they write into registers and rings, the Host does not fail, does a bounded amount
 //! of work at a time, and at worst kills the Guest; and a driver that starts over and behaves is served.
 
-use super::tests::{Desk, RAM, Rig};
+use super::tests::{RAM, Rig};
 use super::*;
 use crate::block::Disk;
 use crate::death::Category;

@@ -4,6 +4,7 @@ use super::frames::Frames;
 use super::once::Global;
 use super::virtio::{BUFFER, Queue, Transport};
 use crate::log;
+use lguest_host::mutant::broken;
 
 /// Virtio number of entropy sources, and the identity they had before 1.0.
 const NUMBER: u32 = 4;
@@ -66,10 +67,10 @@ pub fn take(bytes: &mut [u8]) -> usize {
         let Some(rest) = queue.bytes(0).get_mut(*given..*filled) else { return 0 };
         let mut count = 0;
         for (to, from) in bytes.iter_mut().zip(rest) {
-            *to = core::mem::take(from);
+            *to = if broken("entropy-repeated") { *from } else { core::mem::take(from) };
             count += 1;
         }
-        *given += count;
+        *given += if broken("entropy-repeated") { 0 } else { count };
         count
     })
 }

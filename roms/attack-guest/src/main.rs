@@ -13,6 +13,7 @@ mod devices;
 mod endless;
 mod flags;
 mod hypercalls;
+mod network;
 mod pages;
 mod pci;
 mod target;
@@ -26,7 +27,7 @@ core::arch::global_asm!(include_str!("before_init.s"), options(att_syntax));
 pub type Verdict = Result<(), &'static str>;
 
 /// The attacks after INIT, by module.
-const TABLES: [&[(&str, fn() -> Verdict)]; 9] = [
+const TABLES: [&[(&str, fn() -> Verdict)]; 10] = [
     hypercalls::TABLE,
     pages::TABLE,
     descriptors::TABLE,
@@ -35,6 +36,7 @@ const TABLES: [&[(&str, fn() -> Verdict)]; 9] = [
     pci::TABLE,
     virtio::TABLE,
     block::TABLE,
+    network::TABLE,
     endless::TABLE,
 ];
 

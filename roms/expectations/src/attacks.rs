@@ -27,7 +27,8 @@ pub struct Attack {
     pub outcome: Outcome,
     /// What must change the outcome.
     pub mutants: &'static [Mutant],
-    /// More words of the command line. With `disk` the machine has one, with `disk=ro` one that is not to be written.
+    /// More words of the command line. With `disk` the machine has one, with `disk=ro` one that is not to be written; with `net` a
+    /// network card, with `rng` an entropy source.
     pub words: &'static str,
 }
 
@@ -220,6 +221,15 @@ attacks! {
     "block-pieces" Survived, [Host("chain-one-piece")], "disk";
     "block-endless" Survived, [Host("unchecked-queue-budget")], "disk";
 
+    // A network card and an entropy source.
+    "net-answers" Survived, [Host("frames-not-delivered")], "net";
+    "net-not-own" Survived, [Host("frames-from-others")], "net";
+    "net-lengths" Survived, [Host("unchecked-frame-length")], "net";
+    "net-no-room" Survived, [Host("unchecked-frame-room")], "net";
+    "net-rings-outside" Killed("BAD_READ"), [Host("unchecked-bad-read")], "net";
+    "entropy-fills" Survived, [Host("entropy-not-written"), Host("entropy-repeated")], "rng";
+    "entropy-no-room" Survived, [], "rng";
+
     // Without end.
     "restart" Endless, [];
     "hcall-flood" Endless, [];
@@ -228,6 +238,8 @@ attacks! {
     "device-flood" Endless, [];
     "virtio-flood" Endless, [];
     "block-flood" Endless, [], "disk";
+    "net-flood" Endless, [], "net";
+    "entropy-flood" Endless, [], "rng";
     "jump-nowhere" Killed("UNHANDLED_TRAP"), [Host("unchecked-unhandled-trap")];
     "handler-nowhere" Killed("BAD_ADDRESS"), [Host("unchecked-bad-address")];
 }

@@ -8,8 +8,10 @@ use crate::virtqueue::{Descriptor, NEXT};
 /// Virtio's numbers of devices.
 #[allow(missing_docs)]
 pub mod kind {
+    pub const NET: u32 = 1;
     pub const BLOCK: u32 = 2;
     pub const CONSOLE: u32 = 3;
+    pub const ENTROPY: u32 = 4;
 }
 
 /// Offsets of the common registers, and where a queue's number is written to notify it.
@@ -25,6 +27,8 @@ pub mod register {
     /// Low words of the places of descriptors, available ring, used ring; the high ones are behind each.
     pub const PLACES: [u32; 3] = [0x20, 0x28, 0x30];
     pub const NOTIFY: u32 = 0x38;
+    /// What the device itself has.
+    pub const DEVICE: u32 = 0x3c;
 }
 
 /// Bits of the status.
@@ -138,7 +142,12 @@ impl Queue {
         let slot = u32::from(self.used() % SIZE);
         let before = self.used();
         self.offer(0, 1);
-        (self.used() == before.wrapping_add(1)).then(|| read(self.page + USED + 4 + slot * 8 + 4))
+        (self.used() == before.wrapping_add(1)).then(|| self.length(slot))
+    }
+
+    /// The bytes the device wrote into the chain at this place of the used ring.
+    pub fn length(self, slot: u32) -> u32 {
+        read(self.page + USED + 4 + slot * 8 + 4)
     }
 }
 
