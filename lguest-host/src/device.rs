@@ -144,6 +144,9 @@ impl Kind {
         let mut irqs = 0;
         match self {
             Kind::Console => {
+                if asked & 1 != 0 {
+                    platform.console_wanted();
+                }
                 if let Some(queue) = first
                     && (asked & 1 != 0 || platform.console_ready())
                 {

@@ -1,6 +1,6 @@
 //! The built-in Guest by the real program: what a person does at its shell, and what can go wrong.
 
-use crate::rig::{Folder, ringside};
+use crate::rig::{Folder, ringside, ringside_with};
 
 /// Far more than any of these runs takes.
 const LIMIT: [&str; 2] = ["--max-insns", "20000000000"];
@@ -16,6 +16,30 @@ fn one_word_boots_to_a_shell_that_powers_off() {
         assert!(outcome.stdout.contains(part), "{part}: {outcome:?}");
     }
     assert_eq!(outcome, run(), "deterministic");
+}
+
+/// All of it, from the first byte on, though it comes before there is a shell, and more than a terminal keeps.
+#[test]
+fn what_is_piped_in_arrives() {
+    let outcome = ringside_with(LIMIT, b"echo first line\npoweroff\n");
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains("\nfirst line"), "{outcome:?}");
+    // `seq 1 4000 | md5sum`
+    const SUM: &str = "fe5b8755020ef9b07c59dc335e32b4a1";
+    let mut lines: String = (1..=4000).map(|n| format!("{n}\n")).collect();
+    lines.push('\x04');
+    let outcome = ringside_with(["--append", "run=md5sum"].into_iter().chain(LIMIT), lines.as_bytes());
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    assert!(outcome.stdout.contains(SUM), "{outcome:?}");
+    let folder = Folder::new();
+    let input = folder.file("input", &lines);
+    let given = |more: &'static [&str]| {
+        let options = ["--append", "run=md5sum", "--input", &input, "--hash"];
+        ringside(options.iter().chain(more).chain(&LIMIT))
+    };
+    let outcome = given(&[]);
+    assert!(outcome.status == 0 && outcome.stdout.contains(SUM), "{outcome:?}");
+    assert_eq!(outcome.hash(), given(&["--engine", "interp"]).hash());
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub trait Platform {
     fn has_input(&self) -> bool {
         self.console_ready() || self.frame_ready()
     }
+    /// The Guest has a driver for its console, or will have one in a moment.
+    fn console_wanted(&mut self);
     /// Whether [`Self::console_read`] has a byte.
     fn console_ready(&self) -> bool;
     /// The next byte typed at the Guest's console.

@@ -17,12 +17,13 @@ impl Port {
     fn init(self, interrupts: bool) {
         let Port(base) = self;
         outb(base + 1, 0);
-        // 115200 baud, 8 bits, no parity, FIFO on.
+        // 115200 baud, 8 bits, no parity.
         outb(base + 3, 0x80);
         outb(base, 1);
         outb(base + 1, 0);
         outb(base + 3, 3);
-        outb(base + 2, 7);
+        // FIFOs on and empty; an interrupt at 14 bytes, or when none came for the time of four.
+        outb(base + 2, 0xC7);
         // DTR, RTS, and OUT2, which lets interrupts out.
         outb(base + 4, 0xB);
         outb(base + 1, interrupts as u8);

@@ -3,6 +3,7 @@
 //! One processor, interrupts off except while the Host waits ([`interrupts::wait`]) and while a Guest runs. So no
 //! code here is ever re-entered, and the few statics need no locks.
 
+pub mod attention;
 pub mod boot;
 pub mod clock;
 pub mod console;

@@ -1,5 +1,6 @@
 //! Many Guests on one processor: round robin by turns, sleep when all sleep, bury the dead (1.2, 10.3).
 
+use super::attention::Attention;
 use super::console::{COM1, typed};
 use super::launch::Plan;
 use super::power::End;
@@ -22,6 +23,7 @@ const NM: u32 = 7;
 pub struct Slot {
     plan: Plan,
     guest: Option<Guest>,
+    attention: Attention,
     fpu: fpu::State,
     fpu_used: bool,
 }
@@ -29,7 +31,7 @@ pub struct Slot {
 impl Slot {
     /// A Guest that has not started.
     pub const fn new(plan: Plan) -> Slot {
-        Slot { plan, guest: None, fpu: fpu::State::new(), fpu_used: false }
+        Slot { plan, guest: None, attention: Attention::None, fpu: fpu::State::new(), fpu_used: false }
     }
 }
 
@@ -60,6 +62,7 @@ struct Machine {
     /// The Guest's number.
     guest: usize,
     has_console: bool,
+    attention: Attention,
     /// The time of the last exit: nothing in a turn takes so long that another look at the clock would tell more.
     now: u64,
 }
@@ -81,8 +84,11 @@ impl Platform for Machine {
             }
         }
     }
+    fn console_wanted(&mut self) {
+        self.attention.begin(self.now);
+    }
     fn console_ready(&self) -> bool {
-        self.has_console && typed()
+        self.has_console && typed() && self.attention.is_full(self.now)
     }
     fn console_read(&mut self) -> Option<u8> {
         if self.has_console { COM1.receive() } else { None }
@@ -148,6 +154,7 @@ pub fn run(guests: &mut Guests) -> End {
 fn start(guests: &mut Guests, n: usize) {
     if let Some(slot) = &mut guests.slots[n] {
         slot.guest = slot.plan.start();
+        slot.attention = Attention::None;
         slot.fpu = fpu::State::new();
         slot.fpu_used = false;
         fpu::forget(n);
@@ -165,13 +172,22 @@ fn next_event(guests: &Guests) -> Option<u64> {
 
 /// Run Guest `n` until it sleeps, dies, or has had its slice. True if it ran at all.
 fn turn(guests: &mut Guests, n: usize) -> bool {
-    let mut machine = Machine { guest: n, has_console: n == 0, now: clock::now() };
+    let attention = guests.slots[n].as_ref().map_or(Attention::None, |slot| slot.attention);
+    let mut machine = Machine { guest: n, has_console: n == 0, attention, now: clock::now() };
     let until = machine.now + SLICE;
     let mut ran = false;
     loop {
         network::poll();
-        let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
-        if !guest.prepare(&mut machine) || guest.check_entry().is_err() {
+        let Some(slot) = &mut guests.slots[n] else { return ran };
+        let Some(guest) = &mut slot.guest else { return ran };
+        let ready = guest.prepare(&mut machine);
+        slot.attention = machine.attention;
+        if !ready && guest.is_halted() && slot.attention.guest_waits() {
+            // What was typed before is for it now, and wakes it.
+            machine.attention = slot.attention;
+            continue;
+        }
+        if !ready || guest.check_entry().is_err() {
             return ran;
         }
         ran = true;
