@@ -110,6 +110,11 @@ pub struct BusContext<'a> {
 pub trait Bus: Any + Send {
     /// IN: read `width` bytes from I/O port `port`.
     fn port_read(&mut self, cx: &mut BusContext<'_>, port: u16, width: Width) -> u32;
+    /// Virtual time up to which reading `port` again, after it was read at `vtime`, would give the same and change nothing,
+    /// provided that nobody does anything else meanwhile. `vtime` says that nothing is known.
+    fn port_steady(&self, _port: u16, _width: Width, vtime: u64) -> u64 {
+        vtime
+    }
     /// OUT: write the low `width` bytes of `value` to I/O port `port`.
     fn port_write(&mut self, cx: &mut BusContext<'_>, port: u16, width: Width, value: u32);
     /// Read from a physical address that is neither RAM nor ROM. An access never crosses a page.

@@ -20,6 +20,7 @@ use crate::devices::vga::{Vga, memory::Planes};
 use crate::devices::virtio::Virtio;
 use crate::devices::{Board, i440fx, piix3, piix4_pm};
 use crate::events::{Event, EventQueue};
+use crate::function_ports::{FunctionPort, FunctionPorts};
 use crate::inputs::Input;
 use crate::media::Medium;
 use crate::memory_map::{ROM, TEXT, VIDEO, video_backing};
@@ -115,19 +116,6 @@ impl Devices {
     }
 }
 
-/// A port of a PCI function, where software has put it.
-enum FunctionPort {
-    Power(u16),
-    Ide(ide::Port),
-}
-
-impl Devices {
-    fn function_port(&self, port: u16) -> Option<FunctionPort> {
-        let power = piix4_pm::decode(&self.pci, port).map(FunctionPort::Power);
-        power.or_else(|| ide::decode(&self.pci, port).map(FunctionPort::Ide))
-    }
-}
-
 /// The [`Bus`] of the machine.
 pub struct Chipset {
     /// The parts.
@@ -138,6 +126,8 @@ pub struct Chipset {
     pub media: Vec<Medium>,
     /// End of the current run in virtual time: a bound on the deadline that is no state of the machine.
     pub(crate) horizon: u64,
+    /// Follows `devices.pci`.
+    function_ports: FunctionPorts,
 }
 
 /// Split the borrow of a chipset: the board a device is lent, and the devices by name.
@@ -160,7 +150,13 @@ macro_rules! with_board {
 impl Chipset {
     /// A chipset around `devices`.
     pub fn new(devices: Devices) -> Chipset {
-        Chipset { devices, outputs: Outputs::default(), media: Vec::new(), horizon: u64::MAX }
+        let function_ports = FunctionPorts::of(&devices.pci);
+        Chipset { devices, outputs: Outputs::default(), media: Vec::new(), horizon: u64::MAX, function_ports }
+    }
+
+    /// What the configuration spaces say may have changed.
+    pub(crate) fn follow_pci(&mut self) {
+        self.function_ports = FunctionPorts::of(&self.devices.pci);
     }
 
     /// Bring the processor's pins up to date with the parts.
@@ -295,13 +291,14 @@ impl Bus for Chipset {
         let value = match (port, width) {
             (0xCF8, Width::Dword) => self.devices.pci.read_address(),
             (0xCFC..=0xCFF, _) => self.devices.pci.read_data(port - 0xCFC, width),
-            _ => match self.devices.function_port(port) {
+            _ => match self.function_ports.find(port) {
                 Some(FunctionPort::Power(offset)) => {
                     with_board!(self, cx, |board, power| power.read(board, offset, width))
                 }
                 Some(FunctionPort::Ide(port)) => {
                     with_board!(self, cx, |board, ide| ide.read(board, port, width))
                 }
+                None if width == Width::Byte => u32::from(self.read_byte(cx, port)),
                 None => (0..width.bytes() as u16)
                     .map(|n| u32::from(self.read_byte(cx, port.wrapping_add(n))) << (8 * n))
                     .fold(0, |value, byte| value | byte),
@@ -309,6 +306,13 @@ impl Bus for Chipset {
         };
         self.update_lines(cx.lines);
         value
+    }
+
+    fn port_steady(&self, port: u16, width: Width, vtime: u64) -> u64 {
+        match (port, width, self.function_ports.find(port)) {
+            (0x61, Width::Byte, None) => self.devices.control.port61_steady(vtime, &self.devices.pit),
+            _ => vtime,
+        }
     }
 
     fn port_write(&mut self, cx: &mut BusContext<'_>, port: u16, width: Width, value: u32) {
@@ -321,6 +325,7 @@ impl Bus for Chipset {
             (0xCF8, Width::Dword) => self.devices.pci.write_address(value),
             (0xCFC..=0xCFF, _) => {
                 self.devices.pci.write_data(port - 0xCFC, width, value);
+                self.follow_pci();
                 if let Some(bridge) = self.devices.pci.addressed(i440fx::PLACE) {
                     i440fx::lock_smram(bridge);
                     self.map_memory(cx.mem);
@@ -334,13 +339,14 @@ impl Bus for Chipset {
             }
             // Debug exit: the whole value counts.
             (0xF4, _) => cx.lines.request_stop(StopRequest::DebugExit(value & width.ones())),
-            _ => match self.devices.function_port(port) {
+            _ => match self.function_ports.find(port) {
                 Some(FunctionPort::Power(offset)) => {
                     with_board!(self, cx, |board, power| power.write(board, offset, width, value));
                 }
                 Some(FunctionPort::Ide(port)) => {
                     with_board!(self, cx, |board, ide| ide.write(board, port, width, value));
                 }
+                None if width == Width::Byte => self.write_byte(cx, port, value as u8),
                 None => {
                     (0u16..).zip(value.to_le_bytes()).take(width.bytes() as usize).for_each(|(n, byte)| {
                         self.write_byte(cx, port.wrapping_add(n), byte);

@@ -19,6 +19,7 @@ pub mod check;
 pub mod chipset;
 pub mod devices;
 pub mod events;
+mod function_ports;
 mod hash;
 pub mod inputs;
 mod machine;

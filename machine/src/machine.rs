@@ -240,6 +240,7 @@ impl Machine {
         self.cpu.reset();
         self.with_chipset(|chipset, cx| {
             chipset.devices.reset();
+            chipset.follow_pci();
             chipset.map_memory(cx.mem);
             *cx.lines = cpu::bus::Lines::default();
             chipset.update_lines(cx.lines);

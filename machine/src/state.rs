@@ -158,6 +158,7 @@ impl Machine {
         self.inputs.timed = snapshot.pending_inputs.clone();
         self.with_chipset(|chipset, cx| {
             chipset.devices = walked.devices;
+            chipset.follow_pci();
             chipset.map_memory(cx.mem);
             chipset
                 .media

@@ -21,6 +21,9 @@ impl Prefix {
     pub const LOCK: u8 = 4;
     /// An implicit memory operand (string instructions) has a 16-bit address.
     pub const A16: u8 = 8;
+    /// No prefix: the compiled engine's mark of an IN that begins a loop which waits (`jit::poll`).
+    #[cfg(jit)]
+    pub const POLL: u8 = 16;
 }
 
 /// A memory operand: `seg:[base + index << scale + disp]`, truncated to the address size.

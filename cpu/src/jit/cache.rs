@@ -5,7 +5,7 @@ use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
 use super::stats::JitStats;
-use super::{EmitFault, Leave, run};
+use super::{EmitFault, Leave, poll, run};
 use crate::Cpu;
 use crate::decode::Op;
 use iced_x86::Instruction;
@@ -159,6 +159,11 @@ impl Jit {
         &self.blocks
     }
 
+    /// Instructions of block `id`, none if it was forgotten.
+    pub(super) fn ops(&self, id: u32) -> Option<&[Op]> {
+        self.blocks.get(id as usize).map(|b| &b.ops[..])
+    }
+
     /// Host code, and the address it runs at.
     pub(super) fn code(&self, block: &Compiled) -> (&[u8], u64) {
         (self.memory.read(block.place, block.len), self.memory.address(block.place) as u64)
@@ -288,6 +293,7 @@ impl Jit {
                 fault: self.emit_fault,
             })
         };
+        poll::mark(&mut ops, &insns, id);
         let right = self.fault.and_then(|_| translate(&ops, &insns, &mode));
         if let Some(fault) = self.fault {
             fault.seed(&mut ops, &mut insns, &mut mode);

@@ -8,6 +8,7 @@
 //! | `run` | from the run loop into compiled code and back |
 //! | `cache` | compiled blocks: found, linked to each other, forgotten |
 //! | `mode` | what code takes for granted; the table of indirect targets |
+//! | `poll` | loops that wait for a port |
 //! | `memory/` | memory that holds code |
 //! | `stats`, `dump` | counts and listings for people |
 //! | `fault`, `emit_fault` | deliberate defects, for tests of the tests |
@@ -19,6 +20,7 @@ mod emit_fault;
 mod fault;
 mod memory;
 mod mode;
+mod poll;
 mod run;
 mod stats;
 #[cfg(test)]

@@ -100,6 +100,9 @@ impl Cpu {
             self.attention = false;
             self.regs.flags.put(flags::RF, false);
             moved |= !self.may_stay();
+            if op.has(Prefix::POLL) && !moved {
+                self.skip_polls(op);
+            }
             // A REP that has more to do stands on itself.
             if moved || self.regs.eip != start || op.prefix & (Prefix::REP | Prefix::REPNE) == 0 {
                 break;

@@ -13,6 +13,8 @@ pub struct JitStats {
     pub bytes: u64,
     /// Instructions retired by compiled code, handlers called by it included.
     pub retired: u64,
+    /// Those of them that were counted without being executed: turns of loops that wait for a port.
+    pub skipped: u64,
     /// Times compiled code was entered.
     pub entries: u64,
     /// Exits by kind: budget, edge without a target, indirect target unknown, attention.

@@ -1,7 +1,7 @@
 //! The engines against each other: the same program in two processors, one interpreted, one compiled, stopped at the
 //! same counts, compared in everything.
 
-use crate::bus::EmptyBus;
+use crate::bus::{Bus, BusContext, EmptyBus, Width};
 use crate::mem::{PhysMem, Ram};
 use crate::regs::{TableRegister, cr0};
 use crate::seg::{SegReg, Segment};
@@ -10,6 +10,7 @@ use crate::{Cpu, EmitFault, Engine};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
+use std::any::Any;
 
 const DIRECTORY: u32 = 0x20000;
 const TABLE: u32 = 0x21000;
@@ -231,9 +232,9 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 14] = [
+        let directed: [fn() -> Cpu; 15] = [
             product, pushed, divided, repeated, pages, remapped, modified, reloaded, arguments, based,
-            limited, split, framed, halves,
+            limited, split, framed, halves, waiting,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())
@@ -439,6 +440,51 @@ fn address_spaces() {
         cpu
     };
     lockstep(make, (1..200).step_by(3));
+}
+
+/// Port n shows the clock without its low n bits.
+struct ClockBus;
+
+impl Bus for ClockBus {
+    fn port_read(&mut self, cx: &mut BusContext<'_>, port: u16, _: Width) -> u32 {
+        (cx.vtime >> port) as u32
+    }
+    fn port_steady(&self, port: u16, _: Width, vtime: u64) -> u64 {
+        ((vtime >> port) + 1) << port
+    }
+    fn port_write(&mut self, _: &mut BusContext<'_>, _: u16, _: Width, _: u32) {}
+    fn mmio_read(&mut self, _: &mut BusContext<'_>, _: u64, _: Width) -> u32 {
+        0
+    }
+    fn mmio_write(&mut self, _: &mut BusContext<'_>, _: u64, _: Width, _: u32) {}
+    fn acknowledge_interrupt(&mut self, _: &mut BusContext<'_>) -> u8 {
+        0xFF
+    }
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+    fn as_any_mut(&mut self) -> &mut dyn Any {
+        self
+    }
+}
+
+/// Waits for a bit of the clock to be set, and clear: a: in al, 6; test al, 1; jz a; b: in al, dx; and al, 1; jnz b; inc ebx;
+/// jmp a
+fn waiting() -> Cpu {
+    let code = [0xE4, 6, 0xA8, 1, 0x74, 0xFA, 0xEC, 0x24, 1, 0x75, 0xFB, 0x43, 0xEB, 0xF2];
+    let mut cpu = machine(0, &code, [6; 8], None);
+    cpu.bus = Box::new(ClockBus);
+    cpu
+}
+
+/// A wait ends when it would, is stopped where it would be, and is not executed.
+#[test]
+fn waits_for_a_port_are_counted() {
+    for step in [1, 2, 3, 50, 1000] {
+        lockstep(waiting, (1..2000).step_by(step));
+    }
+    let stats = lockstep(waiting, [10_000]).jit_stats().expect("compiled");
+    assert!(stats.skipped > 8_000, "{stats:?}");
 }
 
 /// RAM as every owner may provide it.

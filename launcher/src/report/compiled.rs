@@ -19,6 +19,7 @@ pub fn print_stats(cpu: &Cpu) {
         ("jit_guest_insns", stats.guest_insns),
         ("jit_bytes", stats.bytes),
         ("jit_retired", stats.retired),
+        ("jit_skipped", stats.skipped),
         ("jit_entries", stats.entries),
         ("jit_exits_budget", budget),
         ("jit_exits_edge", edge),

@@ -306,6 +306,15 @@ impl I8254 {
         self.channels.get(channel).is_some_and(|c| c.output(now))
     }
 
+    /// Until when, at the earliest, the output of `channel` and the counts in effect stay as they were when somebody
+    /// looked at `vtime`.
+    pub fn steady(&self, vtime: u64, channel: usize) -> u64 {
+        let change = self.channels.get(channel).and_then(|c| c.next_change(pit_clock(vtime)));
+        let switches = self.channels.iter().filter_map(|c| c.switch_at);
+        let next = switches.chain(change).filter_map(|at| u64::try_from(at).ok()).min();
+        next.map_or(u64::MAX, |at| vtime_of(at, PIT_HZ))
+    }
+
     /// Drive the gate of channel 2 (port 0x61 bit 0).
     pub fn set_gate2(&mut self, vtime: u64, gate: bool) {
         let now = self.settle(vtime);

@@ -85,7 +85,8 @@ impl I8259 {
     }
 
     fn highest(&self, set: u8) -> Option<u8> {
-        (0..8).filter(|level| set & (1 << level) != 0).min_by_key(|&level| self.rank(level))
+        let first = self.lowest.wrapping_add(1) & 7;
+        (set != 0).then(|| (set.rotate_right(first.into()).trailing_zeros() as u8 + first) & 7)
     }
 
     /// In-service levels that hold back others.

@@ -188,7 +188,7 @@ impl LocalApic {
 
     /// The vector that is to interrupt the processor next.
     fn pending(&self) -> Option<u8> {
-        let vector = self.irr.highest().filter(|_| self.is_enabled())?;
+        let vector = if self.is_enabled() { self.irr.highest()? } else { return None };
         (class(vector) > class(self.ppr())).then_some(vector)
     }
 

@@ -56,12 +56,14 @@ pub fn config_space() -> ConfigSpace {
     space
 }
 
-/// Offset of `port` in the PM register block, if the block is enabled and `port` is in it.
-pub fn decode(pci: &PciBus, port: u16) -> Option<u16> {
+/// What of a port is the same in all of the PM register block.
+pub const BASE_MASK: u16 = 0xFFC0;
+
+/// First port of the PM register block, if it is enabled.
+pub fn base(pci: &PciBus) -> Option<u16> {
     let space = pci.function(PLACE)?;
-    let base = (space.read(PMBASE, Width::Word) & 0xFFC0) as u16;
     let enabled = space.read(PMREGMISC, Width::Byte) & PMIOSE != 0;
-    (enabled && port & 0xFFC0 == base).then_some(port & 0x3F)
+    enabled.then_some(space.read(PMBASE, Width::Word) as u16 & BASE_MASK)
 }
 
 /// The PM1 registers.
@@ -168,14 +170,13 @@ mod tests {
     fn decoded_only_where_enabled() {
         let mut pci = PciBus::default();
         pci.plug(PLACE, config_space());
-        assert_eq!(decode(&pci, 0xB004), None);
+        assert_eq!(base(&pci), None);
         pci.write_address(0x8000_0B40);
         pci.write_data(0, Width::Dword, 0xB001);
-        assert_eq!(decode(&pci, 0xB004), None);
+        assert_eq!(base(&pci), None);
         pci.write_address(0x8000_0B80);
         pci.write_data(0, Width::Byte, 1);
-        assert_eq!(decode(&pci, 0xB004), Some(4));
-        assert_eq!(decode(&pci, 0xB040), None);
+        assert_eq!(base(&pci), Some(0xB000));
     }
 
     #[test]

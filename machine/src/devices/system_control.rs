@@ -34,6 +34,12 @@ impl SystemControl {
         self.port61 | refresh << 4 | u8::from(pit.output(board.now, 2)) << 5
     }
 
+    /// Until when port 0x61, read at `vtime`, reads the same.
+    pub fn port61_steady(&self, vtime: u64, pit: &I8254) -> u64 {
+        let refresh = (vtime / REFRESH_TICKS + 1).saturating_mul(REFRESH_TICKS);
+        refresh.min(pit.steady(vtime, 2))
+    }
+
     /// Port 0x61.
     pub fn write_port61(&mut self, board: &Board<'_>, pit: &mut I8254, value: u8) {
         self.port61 = value & 0x0F;
@@ -110,6 +116,38 @@ mod tests {
         let second = gates.read_port61(&bench.board(), &mut pit);
         assert_eq!(first ^ second, 0x10);
         assert_eq!(first & 0x0F, 0x0F);
+    }
+
+    /// What is said to stay as it is does, counters included, in every mode, also while a new count waits for its turn.
+    #[test]
+    fn what_is_steady_stays() {
+        for mode in 0..6 {
+            let (mut bench, mut pit, mut gates) = (Bench::default(), I8254::new(), SystemControl::default());
+            let mut board = bench.board();
+            gates.write_port61(&board, &mut pit, 1);
+            for (register, value) in [(3, 0xB0 | mode << 1), (2, 40), (2, 0), (3, 0x74), (1, 50), (1, 0)] {
+                pit.write(&mut board, register, value);
+            }
+            gates.write_port61(&board, &mut pit, 0);
+            gates.write_port61(&board, &mut pit, 1);
+            let mut values = std::collections::BTreeSet::new();
+            for turn in 0..50 {
+                if turn == 5 {
+                    for (register, value) in [(2, 30), (2, 0), (1, 20), (1, 0)] {
+                        pit.write(&mut board, register, value);
+                    }
+                }
+                let now = gates.read_port61(&board, &mut pit);
+                values.insert(now);
+                let (end, before) = (gates.port61_steady(board.now, &pit), pit.clone());
+                assert!(end > board.now);
+                board.now = end - 1;
+                assert_eq!(gates.read_port61(&board, &mut pit), now, "mode {mode}");
+                assert_eq!(pit, before, "mode {mode}");
+                board.now = end;
+            }
+            assert!(values.len() >= if matches!(mode, 1 | 5) { 2 } else { 3 }, "mode {mode}: {values:?}");
+        }
     }
 
     #[test]

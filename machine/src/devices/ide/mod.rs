@@ -60,25 +60,39 @@ pub enum Port {
     BusMaster(usize, u16),
 }
 
-/// Which of the function's ports `port` is, if it is decoded.
-pub fn decode(pci: &PciBus, port: u16) -> Option<Port> {
-    let space = pci.function(PLACE)?;
-    let command = space.read(COMMAND, Width::Word);
-    if command & IOSE == 0 {
-        return None;
-    }
-    let base = space.read(BMIBA, Width::Word) as u16 & 0xFFF0;
-    if base != 0 && port & 0xFFF0 == base {
-        return Some(Port::BusMaster(usize::from(port >> 3 & 1), port & 7));
-    }
-    let legacy = (0..2).find_map(|channel| {
-        if port & !7 == COMMAND_BLOCK[channel] {
-            return Some((channel, Port::Command(channel, port & 7)));
+/// Where the function's ports are.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Decoder {
+    bus_master: Option<u16>,
+    /// The channels whose ports are decoded.
+    channels: [bool; 2],
+}
+
+impl Decoder {
+    /// As the configuration space has it.
+    pub fn of(pci: &PciBus) -> Decoder {
+        let Some(space) = pci.function(PLACE).filter(|s| s.read(COMMAND, Width::Word) & IOSE != 0) else {
+            return Decoder::default();
+        };
+        let base = space.read(BMIBA, Width::Word) as u16 & 0xFFF0;
+        Decoder {
+            bus_master: (base != 0).then_some(base),
+            channels: IDETIM.map(|timing| space.read(timing, Width::Word) & DECODE_ENABLE != 0),
         }
-        (port == DEVICE_CONTROL[channel]).then_some((channel, Port::Control(channel)))
-    });
-    let (channel, port) = legacy?;
-    (space.read(IDETIM[channel], Width::Word) & DECODE_ENABLE != 0).then_some(port)
+    }
+
+    /// Which of the function's ports `port` is, if it is decoded.
+    pub fn port(&self, port: u16) -> Option<Port> {
+        if self.bus_master == Some(port & 0xFFF0) {
+            return Some(Port::BusMaster(usize::from(port >> 3 & 1), port & 7));
+        }
+        (0..2).filter(|&channel| self.channels[channel]).find_map(|channel| {
+            if port & !7 == COMMAND_BLOCK[channel] {
+                return Some(Port::Command(channel, port & 7));
+            }
+            (port == DEVICE_CONTROL[channel]).then_some(Port::Control(channel))
+        })
+    }
 }
 
 /// Whether the function may reach memory.

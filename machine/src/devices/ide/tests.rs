@@ -46,12 +46,12 @@ impl Rig {
     }
 
     fn get(&mut self, port: u16, width: Width) -> u32 {
-        let port = decode(&self.pci, port).expect("a port of the function");
+        let port = Decoder::of(&self.pci).port(port).expect("a port of the function");
         self.ide.read(&mut self.bench.board(), port, width)
     }
 
     fn put(&mut self, port: u16, width: Width, value: u32) {
-        let port = decode(&self.pci, port).expect("a port of the function");
+        let port = Decoder::of(&self.pci).port(port).expect("a port of the function");
         self.ide.write(&mut self.bench.board(), port, width, value);
     }
 
@@ -149,15 +149,15 @@ fn nothing_is_decoded_until_enabled() {
     let mut pci = PciBus::default();
     pci.plug(PLACE, config_space());
     for port in [0x1F0, 0x3F6, 0x170, 0x376, 0x0000, 0xC000] {
-        assert_eq!(decode(&pci, port), None);
+        assert_eq!(Decoder::of(&pci).port(port), None);
     }
     pci.write_address(0x8000_0904);
     pci.write_data(0, Width::Dword, 1);
-    assert_eq!(decode(&pci, 0x1F0), None);
+    assert_eq!(Decoder::of(&pci).port(0x1F0), None);
     pci.write_address(0x8000_0940);
     pci.write_data(0, Width::Word, 0x8000);
-    assert_eq!(decode(&pci, 0x1F7), Some(Port::Command(0, 7)));
-    assert_eq!(decode(&pci, 0x177), None);
+    assert_eq!(Decoder::of(&pci).port(0x1F7), Some(Port::Command(0, 7)));
+    assert_eq!(Decoder::of(&pci).port(0x177), None);
 }
 
 #[test]
