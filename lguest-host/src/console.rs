@@ -6,6 +6,24 @@ use crate::mutant::broken;
 use crate::ram::GuestRam;
 use crate::virtqueue::VirtQueue;
 
+/// The size of a terminal, in characters; 0 if nobody said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Characters in a row.
+    pub columns: u16,
+    /// Rows.
+    pub rows: u16,
+}
+
+impl Size {
+    /// What `size COLUMNS ROWS` says.
+    pub fn parse(line: &[u8]) -> Option<Size> {
+        let mut words = core::str::from_utf8(line).ok()?.strip_prefix("size ")?.split(' ');
+        let (columns, rows) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        words.next().is_none().then_some(Size { columns, rows })
+    }
+}
+
 /// Bytes handed to the platform at a time.
 const CHUNK: usize = 256;
 /// Bytes of a chain the console says at most, and of a turn before the rest has to wait: 64 chains that each name all of RAM 64 times would keep the Host busy for
@@ -60,4 +78,25 @@ pub fn receive(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platfor
         }
     }
     Ok(interrupt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (line, size) in [
+            (&b"size 80 25"[..], Some((80, 25))),
+            (b"size 65535 0", Some((65535, 0))),
+            (b"size 65536 25", None),
+            (b"size 80", None),
+            (b"size 80 25 1", None),
+            (b"size -1 25", None),
+            (b"size\xff 80 25", None),
+            (b"", None),
+        ] {
+            assert_eq!(Size::parse(line).map(|s| (s.columns, s.rows)), size, "{line:?}");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! Kinds of virtio devices (8.7): what a driver sees of one and what it does with its queues, whichever bus it is on.
 
 use crate::block::Disk;
-use crate::console;
+use crate::console::{self, Size};
 use crate::death::Outcome;
 use crate::entropy;
 use crate::guest::Platform;
@@ -20,14 +20,16 @@ const BLOCK_READ_ONLY: u32 = 1 << 5;
 const BLOCK_FLUSH: u32 = 1 << 9;
 /// Feature of the network card: its configuration has its address.
 const NET_MAC: u32 = 1 << 5;
+/// Feature of the console: its configuration has the terminal's size.
+const CONSOLE_SIZE: u32 = 1;
 /// Feature of the console: single characters can be said before there is a driver. Only PCI has the register for it.
 const CONSOLE_EMERGENCY_WRITE: u32 = 1 << 2;
 
 /// What a device is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Queue 0 takes what was typed, queue 1 what the Guest says.
-    Console,
+    /// Queue 0 takes what was typed, queue 1 what the Guest says, on a terminal of this size.
+    Console(Size),
     /// Queue 0 takes requests.
     Block(Disk),
     /// Queue 0 takes what arrives, queue 1 what the Guest sends.
@@ -53,7 +55,7 @@ impl<'a> Equipment<'a> {
         let disks = self.disks.iter().map(|&disk| Kind::Block(disk));
         let net = self.mac.map(|mac| Kind::Net(Nic { mac, header }));
         let entropy = self.entropy.then_some(Kind::Entropy);
-        [Kind::Console].into_iter().chain(disks).chain(net).chain(entropy).take(DEVICES)
+        [Kind::Console(Size::default())].into_iter().chain(disks).chain(net).chain(entropy).take(DEVICES)
     }
 }
 
@@ -84,11 +86,11 @@ impl Kind {
     /// What the driver sees.
     pub const fn identity(self) -> Identity {
         match self {
-            Kind::Console => Identity {
+            Kind::Console(_) => Identity {
                 id: 3,
                 class: 0x0700,
                 queues: 2,
-                pci: Offer { features: CONSOLE_EMERGENCY_WRITE, config: 12 },
+                pci: Offer { features: CONSOLE_SIZE | CONSOLE_EMERGENCY_WRITE, config: 12 },
                 bus: Offer { features: 0, config: 0 },
             },
             Kind::Block(Disk { read_only, .. }) => {
@@ -115,6 +117,7 @@ impl Kind {
     /// The word of device configuration at `offset`.
     pub const fn config(self, offset: u32) -> u32 {
         match (self, offset) {
+            (Kind::Console(size), 0) => size.columns as u32 | (size.rows as u32) << 16,
             (Kind::Block(disk), 0) => disk.sectors,
             // Most buffers, beside header and status.
             (Kind::Block(_), 12) => SIZE - 2,
@@ -143,7 +146,7 @@ impl Kind {
         let [first, second] = queues.each_mut().map(Option::as_mut);
         let mut irqs = 0;
         match self {
-            Kind::Console => {
+            Kind::Console(_) => {
                 if asked & 1 != 0 {
                     platform.console_wanted();
                 }

@@ -4,6 +4,7 @@
 //! only tells Linux that there is a bus.
 
 use crate::abi::PAGE;
+use crate::console::Size;
 use crate::death::Outcome;
 use crate::device::{DEVICES, Equipment};
 use crate::guest::Platform;
@@ -129,6 +130,14 @@ impl Pci {
             });
         }
         pci
+    }
+
+    /// The console's terminal has this size now.
+    pub fn resize_console(&mut self, size: Size) {
+        for function in self.slots.iter_mut().flatten() {
+            function.device.resize(size);
+        }
+        self.busy = true;
     }
 
     fn function(&mut self, slot: usize) -> Option<&mut Function> {

@@ -4,6 +4,7 @@
 //! Every number is the Guest's. A queue is made of what the driver wrote when it is enabled; its rings are looked at with the
 //! checks of [`crate::virtqueue`].
 
+use crate::console::Size;
 use crate::death::Outcome;
 use crate::device::{Kind, QUEUES};
 use crate::guest::Platform;
@@ -15,6 +16,9 @@ use crate::virtqueue::{SIZE, VirtQueue};
 pub const DEVICE: u32 = 0x3C;
 const NOTIFY: u32 = 0x38;
 const ISR: u32 = 0x3A;
+/// Interrupt status: a queue, the configuration.
+const ISR_QUEUE: u8 = 1;
+const ISR_CONFIGURATION: u8 = 2;
 
 const VERSION_1: u64 = 1 << 32;
 const STATUS_DRIVER_OK: u8 = 4;
@@ -59,6 +63,8 @@ pub struct VirtioPci {
     kicked: u32,
     /// A character for the console, said without a queue.
     said: Option<u8>,
+    /// The configuration is another one, and the driver does not know.
+    changed: bool,
 }
 
 impl VirtioPci {
@@ -75,6 +81,18 @@ impl VirtioPci {
             queues: [QueueRegisters::new(); QUEUES],
             kicked: 0,
             said: None,
+            // Linux asks for the size when it is told of another one, and not before.
+            changed: matches!(kind, Kind::Console(Size { columns: 1.., .. })),
+        }
+    }
+
+    /// The console's terminal has this size now.
+    pub fn resize(&mut self, size: Size) {
+        if let Kind::Console(old) = &mut self.kind
+            && *old != size
+        {
+            *old = size;
+            self.changed = true;
         }
     }
 
@@ -157,7 +175,9 @@ impl VirtioPci {
                 }
             }
             NOTIFY if value < QUEUES as u32 => self.kicked |= 1 << value,
-            _ if offset == DEVICE + 8 && self.kind == Kind::Console => self.said = Some(value as u8),
+            _ if offset == DEVICE + 8 && matches!(self.kind, Kind::Console(_)) => {
+                self.said = Some(value as u8)
+            }
             _ => {}
         }
     }
@@ -187,9 +207,10 @@ impl VirtioPci {
             return Ok(false);
         }
         let queues = self.queues.each_mut().map(|registers| registers.queue.as_mut());
-        let interrupt = self.kind.serve(queues, &mut self.kicked, ram, platform)? != 0;
-        self.isr |= interrupt as u8;
-        Ok(interrupt)
+        let used = self.kind.serve(queues, &mut self.kicked, ram, platform)? != 0;
+        let changed = core::mem::take(&mut self.changed);
+        self.isr |= if used { ISR_QUEUE } else { 0 } | if changed { ISR_CONFIGURATION } else { 0 };
+        Ok(used || changed)
     }
 }
 
@@ -206,6 +227,8 @@ pub const fn mask(bytes: u32) -> u32 {
 mod tests {
     use super::*;
 
+    const CONSOLE: Kind = Kind::Console(Size { columns: 80, rows: 25 });
+
     /// What a driver does up to DRIVER_OK; the status it reads after FEATURES_OK.
     fn negotiate(device: &mut VirtioPci, features: [u32; 2]) -> u32 {
         device.write(0x14, 0, 1);
@@ -220,8 +243,8 @@ mod tests {
 
     #[test]
     fn only_offered_features_are_accepted() {
-        let mut device = VirtioPci::new(Kind::Console);
-        for (features, status) in [([4, 1], 0xB), ([0, 1], 0xB), ([4, 0], 3), ([5, 1], 3), ([0, 3], 3)] {
+        let mut device = VirtioPci::new(CONSOLE);
+        for (features, status) in [([5, 1], 0xB), ([0, 1], 0xB), ([4, 0], 3), ([6, 1], 3), ([0, 3], 3)] {
             assert_eq!(negotiate(&mut device, features), status, "{features:?}");
         }
     }
@@ -229,14 +252,14 @@ mod tests {
     #[test]
     fn queues_that_make_no_sense_are_not_enabled() {
         for (size, high, enabled) in [(64, 0, 1), (1, 0, 1), (0, 0, 0), (48, 0, 0), (128, 0, 0), (64, 1, 0)] {
-            let mut device = VirtioPci::new(Kind::Console);
+            let mut device = VirtioPci::new(CONSOLE);
             device.write(0x16, 1, 2);
             device.write(0x18, size, 2);
             device.write(0x24, high, 4);
             device.write(0x1C, 1, 2);
             assert_eq!(device.read(0x1C, 2), enabled, "{size} {high}");
         }
-        let mut device = VirtioPci::new(Kind::Console);
+        let mut device = VirtioPci::new(CONSOLE);
         device.write(0x16, 2, 2);
         device.write(0x1C, 1, 2);
         assert_eq!((device.read(0x18, 2), device.read(0x1C, 2)), (0, 0), "there is no queue 2");
@@ -244,7 +267,7 @@ mod tests {
 
     #[test]
     fn reading_the_interrupt_status_clears_it() {
-        let mut device = VirtioPci::new(Kind::Console);
+        let mut device = VirtioPci::new(CONSOLE);
         device.isr = 1;
         assert_eq!((device.read(ISR, 1), device.read(ISR, 1)), (1, 0));
     }

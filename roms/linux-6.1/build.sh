@@ -55,6 +55,12 @@ build_vmlinux() {
     chmod 644 "$out/vmlinux"
 }
 
+program() {
+    gcc -m32 -march=i686 -Os -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
+        -fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse -mpreferred-stack-boundary=2 -nostdlib -static \
+        -no-pie -Wl,--build-id=none -s -o "$2" "$here/initramfs/$1.c"
+}
+
 build_initrd() {
     echo "build.sh: the initial RAM disk" >&2
     root=$work/root
@@ -63,9 +69,8 @@ build_initrd() {
     install -m 755 "$here/initramfs/init" "$here/initramfs/load" "$root"
     install -m 755 "$here/initramfs/udhcpc.script" "$root/etc"
     install -m 644 "$here/initramfs/greeting" "$root"
-    gcc -m32 -march=i686 -Os -Wall -Wextra -Werror -ffreestanding -fno-pie -fno-pic -fno-stack-protector \
-        -fno-asynchronous-unwind-tables -fcf-protection=none -mno-sse -mpreferred-stack-boundary=2 -nostdlib -static \
-        -no-pie -Wl,--build-id=none -s -o "$root/demo" "$here/initramfs/demo.c"
+    program demo "$root/demo"
+    program heed "$root/bin/heed"
     find "$root" -exec touch --no-dereference --date=@$SOURCE_DATE_EPOCH {} +
     (cd "$root" && find . -print0 | sort -z |
         cpio --quiet --null --create --format newc --owner 0:0 --reproducible) | gzip -9n > "$out/initrd.gz"

@@ -85,7 +85,14 @@ impl BootArgs {
             .chain(self.bios.is_some().then(|| self.vga_bios_path()).flatten())
             .chain(self.initrds().into_iter().map(|i| split(&i).0.into()));
         let disks = disk::open_all("--disk", &self.disk)?;
-        Ok(Plan { name: path.display().to_string(), ram, image, files: files.collect(), disks })
+        Ok(Plan {
+            name: path.display().to_string(),
+            ram,
+            image,
+            files: files.collect(),
+            disks,
+            has_host: false,
+        })
     }
 
     fn initrds(&self) -> Vec<String> {

@@ -71,6 +71,7 @@ Scripts (--script)
       key NAME      press and release a key of the PC's own keyboard, or several at once: `key enter`, `key f2`,
                     `key ctrl-alt-del`
       keys TEXT     type TEXT on that keyboard (US layout), a keystroke every 20 ms of the machine
+      resize COLUMNS ROWS   the Guest's terminal has this size from now on
       quit          end the run (exit status 10)
   `at N nmi`, `at N send TEXT` and `at N key NAME` happen when N instructions have been executed, whatever the rest of
   the script does. In TEXT of the console and of `keys`, \\n, \\r, \\t, \\\\ and \\xNN stand for bytes. Empty lines and
@@ -129,7 +130,7 @@ impl RunArgs {
         let files =
             self.guest.iter().chain(&self.host).cloned().chain(initrds.into_iter().map(PathBuf::from));
         let image = Image::Multiboot { kernel, command_line, modules };
-        Ok(Plan { name, ram, image, files: files.collect(), disks })
+        Ok(Plan { name, ram, image, files: files.collect(), disks, has_host: true })
     }
 
     fn host_image(&self) -> Result<(String, Bytes), Error> {

@@ -14,7 +14,7 @@ use machine::inputs::Input;
 use std::io::{self, IsTerminal, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use terminal::RawMode;
+use terminal::{RawMode, Size};
 
 /// Something from the user.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,12 +58,17 @@ pub struct Console {
 }
 
 impl Console {
-    /// Listen to signals and, if `live`, to standard input, which goes to `machine`.
-    pub fn open(machine: Sender<Input>, live: bool) -> Result<Console, Error> {
+    /// Listen to signals and, if `live`, to standard input, which goes to `machine`. If that runs the lguest Host (`tell_size`), it is
+    /// told the terminal's size.
+    pub fn open(machine: Sender<Input>, live: bool, tell_size: bool) -> Result<Console, Error> {
         let (tell, wakes) = unbounded();
         listen_to_signals(tell.clone())?;
         let bell = Bell(tell.clone());
         let raw = if live && io::stdin().is_terminal() { Some(RawMode::enter()?) } else { None };
+        if raw.is_some() && tell_size {
+            let (machine, tell) = (machine.clone(), tell.clone());
+            std::thread::spawn(move || watch_size(&machine, &tell));
+        }
         if live {
             let escape = raw.is_some().then(Escape::default);
             std::thread::spawn(move || read_standard_input(&machine, &tell, escape));
@@ -124,6 +129,24 @@ fn listen_to_signals(tell: Sender<Wake>) -> Result<(), Error> {
         }
     })
     .map_err(|error| Error::Terminal(io::Error::other(error)))
+}
+
+/// How often the terminal is asked for its size: not every system tells of a change.
+const SIZE_PERIOD: Duration = Duration::from_millis(200);
+
+/// Until nobody listens any more.
+fn watch_size(machine: &Sender<Input>, tell: &Sender<Wake>) {
+    let mut told = None;
+    loop {
+        let size = Size::of_terminal();
+        if let Some(size) = size.filter(|_| size != told) {
+            if machine.send(Input::Com2(size.line())).is_err() || tell.send(Wake::Input).is_err() {
+                return;
+            }
+            told = Some(size);
+        }
+        std::thread::sleep(SIZE_PERIOD);
+    }
 }
 
 /// Until the end of input, or until nobody listens any more.

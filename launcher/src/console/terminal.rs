@@ -3,6 +3,35 @@
 use crate::error::Error;
 use crossterm::terminal;
 
+/// The size of a terminal, in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Size {
+    columns: u16,
+    rows: u16,
+}
+
+impl Size {
+    /// Of this program's terminal, if it has one that tells.
+    pub fn of_terminal() -> Option<Size> {
+        let (columns, rows) = terminal::size().ok()?;
+        Some(Size { columns, rows })
+    }
+
+    /// What `COLUMNS ROWS` says.
+    pub fn parse(text: &str) -> Result<Size, String> {
+        let mut words = text.split_whitespace().map(str::parse);
+        match (words.next(), words.next(), words.next()) {
+            (Some(Ok(columns)), Some(Ok(rows)), None) => Ok(Size { columns, rows }),
+            _ => Err(format!("`{text}`: expected COLUMNS ROWS, two numbers up to 65535")),
+        }
+    }
+
+    /// The line that tells the lguest Host, on the second serial port.
+    pub fn line(self) -> Vec<u8> {
+        format!("size {} {}\n", self.columns, self.rows).into_bytes()
+    }
+}
+
 /// Raw mode as long as this lives.
 pub struct RawMode(());
 
@@ -50,6 +79,14 @@ impl Newlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(Size::parse("80 25").map(Size::line), Ok(b"size 80 25\n".to_vec()));
+        for text in ["", "80", "80 x", "80 25 1", "65536 1", "-1 1"] {
+            assert!(Size::parse(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn line_feeds_get_a_return() {

@@ -45,6 +45,8 @@ pub struct Plan {
     pub files: Vec<PathBuf>,
     /// Its hard disks.
     pub disks: Vec<Disk>,
+    /// The image is the lguest Host, which wants to know the terminal's size.
+    pub has_host: bool,
 }
 
 /// Boot `plan` and run it to its end.
@@ -89,7 +91,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     if let Some(script) = &mut script {
         script.start(&mut machine);
     }
-    let console = Console::open(machine.inputs.sender(), live)?;
+    let console = Console::open(machine.inputs.sender(), live, plan.has_host)?;
     outputs.translate_newlines(console.is_interactive());
     let network = (options.net == Net::User).then(|| {
         machine.with_outputs(|outputs| outputs.watch_network());

@@ -43,11 +43,24 @@ fn what_is_piped_in_arrives() {
 }
 
 #[test]
+fn the_terminals_size_is_the_guests() {
+    let folder = Folder::new();
+    let script = folder.file(
+        "script",
+        "resize 100 40\nexpect / # \nsend stty size\\n\nexpect 40 100\nexpect / # \nresize 90 33\nsend stty size\\n\n\
+         expect 33 90\nsend poweroff\\n\n",
+    );
+    let outcome = ringside(["--script", script.as_str()].iter().chain(&LIMIT));
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+}
+
+#[test]
 fn ctrl_c_and_job_control_are_the_guests() {
     let folder = Folder::new();
     let script = folder.file(
         "script",
-        "expect / # \nsend sleep 1000\\n\nexpect 1000\nsend \\x03\nexpect / # \nsend sleep 500 &\\n\n\
+        "expect / # \nsend while echo go; do :; done\\n\nexpect done\nexpect go\nsend \\x03\nexpect / # \n\
+         send echo rea''dy; cat\\n\nexpect ready\nsend \\x03\nexpect / # \nsend sleep 500 &\\n\n\
          expect / # \nsend jobs; kill %1; echo killed\\n\nexpect Running\nexpect killed\nsend poweroff\\n\n",
     );
     let outcome = ringside(["--script", script.as_str()].iter().chain(&LIMIT));

@@ -21,6 +21,7 @@ mod trap;
 use crate::abi::{self, GUEST_CS, GUEST_DS, Layout, PAGE, flags};
 use crate::block::SECTOR;
 use crate::bus::Bus;
+use crate::console::Size;
 use crate::death::{Death, Outcome, TEXT, Text};
 use crate::descriptor::{self, Entry, FLAT_CODE, FLAT_DATA, Gate, for_ring1};
 use crate::image::Loaded;
@@ -299,6 +300,11 @@ impl Guest {
                 self.raise_irq(0);
             }
         }
+    }
+
+    /// Its terminal has this size now. Consoles on the lguest bus cannot be told.
+    pub fn resize_console(&mut self, size: Size) {
+        self.pci.resize_console(size);
     }
 
     /// Raise virtual interrupt `n`.

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// The Guest's console.
 pub const COM1: Port = Port(0x3F8);
-/// The log.
+/// The log, and in the other direction [`super::control`].
 pub const COM2: Port = Port(0x2F8);
 
 /// A 16550.
@@ -14,7 +14,7 @@ pub const COM2: Port = Port(0x2F8);
 pub struct Port(u16);
 
 impl Port {
-    fn init(self, interrupts: bool) {
+    fn init(self) {
         let Port(base) = self;
         outb(base + 1, 0);
         // 115200 baud, 8 bits, no parity.
@@ -26,7 +26,8 @@ impl Port {
         outb(base + 2, 0xC7);
         // DTR, RTS, and OUT2, which lets interrupts out.
         outb(base + 4, 0xB);
-        outb(base + 1, interrupts as u8);
+        // Interrupt when bytes arrive.
+        outb(base + 1, 1);
     }
 
     /// Send one byte, when there is room.
@@ -48,10 +49,10 @@ impl Port {
     }
 }
 
-/// Set both ports up. COM1 interrupts when bytes arrive, so that a sleeping Guest is woken.
+/// Set both ports up. They interrupt when bytes arrive, so that a sleeping Guest is woken.
 pub fn init() {
-    COM1.init(true);
-    COM2.init(false);
+    COM1.init();
+    COM2.init();
 }
 
 /// COM1 interrupted, and not every byte was taken since.

@@ -5,7 +5,7 @@
 
 use super::cpu::{inb, outb};
 use super::tables::IRQ_BASE;
-use super::{clock, console, entropy, network};
+use super::{clock, console, control, entropy, network};
 use core::arch::asm;
 
 const MASTER: u16 = 0x20;
@@ -17,8 +17,9 @@ const TIMER: u32 = 0;
 /// The slave's line at the master.
 const CASCADE: u32 = 2;
 const COM1: u32 = 4;
+const COM2: u32 = 3;
 
-/// Programme the controllers: vectors 0x20 to 0x2F, only the timer and COM1 open.
+/// Programme the controllers: vectors 0x20 to 0x2F, only the timer and the serial ports open.
 pub fn init() {
     for (port, base, wire) in [(MASTER, IRQ_BASE as u8, 4), (SLAVE, IRQ_BASE as u8 + 8, 2)] {
         outb(port, 0x11);
@@ -26,7 +27,7 @@ pub fn init() {
         outb(port + 1, wire);
         outb(port + 1, 1);
     }
-    outb(MASTER + 1, !(1 << TIMER | 1 << COM1));
+    outb(MASTER + 1, !(1 << TIMER | 1 << COM1 | 1 << COM2));
     outb(SLAVE + 1, 0xFF);
 }
 
@@ -56,6 +57,7 @@ pub extern "C" fn serve_irq(n: u32) {
     match n {
         TIMER => clock::timer_fired(),
         COM1 => console::received(),
+        COM2 => control::interrupt(),
         line => {
             network::interrupt(line);
             entropy::interrupt(line);

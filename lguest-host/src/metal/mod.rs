@@ -7,6 +7,7 @@ pub mod attention;
 pub mod boot;
 pub mod clock;
 pub mod console;
+pub mod control;
 pub mod cpu;
 pub mod disk;
 pub mod entropy;

@@ -4,9 +4,10 @@ use super::attention::Attention;
 use super::console::{COM1, typed};
 use super::launch::Plan;
 use super::power::End;
-use super::{clock, disk, entropy, fpu, interrupts, network, report, world};
+use super::{clock, control, disk, entropy, fpu, interrupts, network, report, world};
 use crate::log;
 use lguest_host::block::SECTOR;
+use lguest_host::console::Size;
 use lguest_host::death::Death;
 use lguest_host::guest::{Guest, Platform};
 use lguest_host::mutant::broken;
@@ -40,12 +41,22 @@ impl Slot {
 pub struct Guests {
     slots: [Option<Slot>; MAX_GUESTS],
     count: usize,
+    /// Of Guest 1's terminal.
+    size: Size,
 }
 
 impl Guests {
     /// Number of Guests.
     pub fn len(&self) -> usize {
         self.count
+    }
+
+    /// Guest 1's terminal has this size now.
+    fn resize(&mut self, size: Size) {
+        self.size = size;
+        if let Some(Slot { guest: Some(guest), .. }) = &mut self.slots[0] {
+            guest.resize_console(size);
+        }
     }
 
     /// One more. The caller has looked that there is room.
@@ -163,6 +174,10 @@ fn start(guests: &mut Guests, n: usize) {
             log!("guest {} started", n + 1);
         }
     }
+    if n == 0 {
+        // It may have been told to the one before.
+        guests.resize(guests.size);
+    }
 }
 
 /// The next clock event of anybody.
@@ -178,6 +193,9 @@ fn turn(guests: &mut Guests, n: usize) -> bool {
     let mut ran = false;
     loop {
         network::poll();
+        if let Some(size) = control::poll() {
+            guests.resize(size);
+        }
         let Some(slot) = &mut guests.slots[n] else { return ran };
         let Some(guest) = &mut slot.guest else { return ran };
         let ready = guest.prepare(&mut machine);

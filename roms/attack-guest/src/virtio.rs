@@ -70,7 +70,7 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
 fn features() -> Verdict {
     let device = console()?;
     expect(negotiate(device, [0, 1]), "the least that can be asked for is refused")?;
-    for words in [[0, 0], [1, 1], [u32::MAX, 1], [0, 3], [u32::MAX; 2]] {
+    for words in [[0, 0], [2, 1], [u32::MAX, 1], [0, 3], [u32::MAX; 2]] {
         expect(!negotiate(device, words), "features that were not offered")?;
     }
     Ok(())

@@ -6,6 +6,7 @@
 
 mod keys;
 
+use crate::console::terminal::Size;
 use crate::error::Error;
 use crate::files;
 use crate::report::screen;
@@ -28,6 +29,7 @@ enum Step {
     Expect(Vec<u8>),
     Send(Vec<u8>),
     Screen(String),
+    Resize(Size),
     /// Keystrokes, one after the other.
     Keys(Vec<Vec<u8>>),
     Quit,
@@ -78,13 +80,14 @@ impl Script {
             "send" => Step::Send(unescape(rest)?),
             "screen" if rest.trim().is_empty() => return Err("screen with what on it?".into()),
             "screen" => Step::Screen(rest.trim().into()),
+            "resize" => Step::Resize(Size::parse(rest)?),
             "key" => Step::Keys(vec![keys::combination(rest.trim())?]),
             "keys" => Step::Keys(keys::typed(&unescape(rest)?)?),
             "quit" => Step::Quit,
             "at" => return self.parse_timed(rest.trim_start()),
             _ => {
                 return Err(format!(
-                    "`{word}`: expected `expect`, `send`, `screen`, `key`, `keys`, `quit` or `at`"
+                    "`{word}`: expected `expect`, `send`, `screen`, `resize`, `key`, `keys`, `quit` or `at`"
                 ));
             }
         };
@@ -129,6 +132,7 @@ impl Script {
                         self.hands_free = self.hands_free.saturating_add(KEYSTROKE_TICKS);
                     }
                 }
+                &Step::Resize(size) => machine.inputs.add(machine.now(), Input::Com2(size.line())),
                 Step::Quit => self.has_quit = true,
                 Step::Screen(text) if screen::text(machine).contains(text) => {}
                 Step::Screen(_) => {
@@ -169,7 +173,7 @@ impl Script {
             (n, Step::Screen(text)) => {
                 Some(format!("script line {n} still waits for \"{text}\" on the screen"))
             }
-            (n, Step::Send(_) | Step::Keys(_) | Step::Quit) => {
+            (n, Step::Resize(_) | Step::Send(_) | Step::Keys(_) | Step::Quit) => {
                 Some(format!("script line {n} was not reached"))
             }
         }
