@@ -147,14 +147,17 @@ impl Bus {
         Ok(())
     }
 
+    /// Whether a driver wants something. Asked at every exit.
+    pub const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
     /// Let every device do what there is to do. The virtual interrupts to raise, as bits.
     ///
     /// # Errors
     /// As [`Kind::serve`].
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
-        if !core::mem::take(&mut self.busy) && !platform.has_input() {
-            return Ok(0);
-        }
+        self.busy = false;
         let mut irqs = 0;
         for device in self.devices.iter_mut().flatten() {
             irqs |= device.serve(ram, platform)?;

@@ -217,14 +217,17 @@ impl Pci {
         }
     }
 
+    /// Whether a driver wants something. Asked at every exit.
+    pub const fn is_busy(&self) -> bool {
+        self.busy
+    }
+
     /// Let every device do what there is to do. The virtual interrupts to raise, as bits.
     ///
     /// # Errors
     /// As [`VirtioPci::serve`].
     pub fn serve(&mut self, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<u32> {
-        if !core::mem::take(&mut self.busy) && !platform.has_input() {
-            return Ok(0);
-        }
+        self.busy = false;
         let mut irqs = 0;
         for function in self.slots.iter_mut().flatten() {
             irqs |= (function.device.serve(ram, platform)? as u32) << function.irq;

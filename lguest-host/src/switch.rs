@@ -88,9 +88,9 @@ impl<'a> Switch<'a> {
         }
     }
 
-    /// Whether there is a frame for Guest `n`.
-    pub fn has_frame(&self, n: usize) -> bool {
-        self.ports.get(n).is_some_and(|port| port.count != 0)
+    /// Guests that frames wait for, as bits; of the first 32.
+    pub fn waiting(&self) -> u32 {
+        (0..u32::BITS).zip(&*self.ports).fold(0, |bits, (n, port)| bits | u32::from(port.count != 0) << n)
     }
 
     /// The next frame for Guest `n`: its length, 0 if there is none.
@@ -153,7 +153,7 @@ mod tests {
         let mut switch = Switch::new(&mut ports);
         (0..3).for_each(|n| switch.open(n));
         send(&mut switch);
-        core::array::from_fn(|n| switch.has_frame(n))
+        core::array::from_fn(|n| switch.waiting() >> n & 1 != 0)
     }
 
     #[test]
@@ -197,7 +197,7 @@ mod tests {
             switch.from_guest(0, &bytes);
         };
         send(&mut switch, 0);
-        assert!(!switch.has_frame(1), "not open");
+        assert_eq!(switch.waiting(), 0, "not open");
         switch.open(1);
         (0..DEPTH + 9).for_each(|n| send(&mut switch, n));
         for n in 0..DEPTH {
@@ -206,6 +206,6 @@ mod tests {
         assert_eq!(switch.take(1, &mut taken), 0);
         send(&mut switch, 1);
         switch.close(1);
-        assert!(!switch.has_frame(1));
+        assert_eq!(switch.waiting(), 0);
     }
 }

@@ -49,9 +49,7 @@ pub trait Platform {
     /// Bytes for the Guest's console.
     fn console_write(&mut self, bytes: &[u8]);
     /// Whether [`Self::console_read`] has a byte or [`Self::frame_receive`] a frame: asked at every exit.
-    fn has_input(&self) -> bool {
-        self.console_ready() || self.frame_ready()
-    }
+    fn has_input(&self) -> bool;
     /// The Guest has a driver for its console, or will have one in a moment.
     fn console_wanted(&mut self);
     /// Whether [`Self::console_read`] has a byte.
@@ -287,8 +285,13 @@ impl Guest {
             self.hypercalls(platform)?;
         }
         self.pass_time(platform);
-        self.irqs_pending |= self.bus.serve(&self.ram, platform)?;
-        self.irqs_pending |= self.pci.serve(&self.ram, platform)?;
+        let input = platform.has_input();
+        if input || self.bus.is_busy() {
+            self.irqs_pending |= self.bus.serve(&self.ram, platform)?;
+        }
+        if input || self.pci.is_busy() {
+            self.irqs_pending |= self.pci.serve(&self.ram, platform)?;
+        }
         self.deliver_pending(platform)
     }
 

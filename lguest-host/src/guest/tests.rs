@@ -49,6 +49,9 @@ impl Platform for Desk {
     fn console_write(&mut self, bytes: &[u8]) {
         self.printed.extend_from_slice(bytes);
     }
+    fn has_input(&self) -> bool {
+        self.console_ready() || self.frame_ready()
+    }
     fn console_wanted(&mut self) {}
     fn console_ready(&self) -> bool {
         !self.typed.is_empty()

@@ -8,7 +8,6 @@
 
 use super::console::COM2;
 use super::once::Global;
-use core::sync::atomic::{AtomicBool, Ordering};
 use lguest_host::console::Size;
 
 /// Bytes of a line that are looked at.
@@ -21,19 +20,9 @@ struct Line {
 }
 
 static LINE: Global<Line> = Global::new(Line { bytes: [0; LONGEST], len: 0 });
-/// COM2 interrupted since it was last looked at.
-static INTERRUPTED: AtomicBool = AtomicBool::new(true);
-
-/// COM2's interrupt.
-pub fn interrupt() {
-    INTERRUPTED.store(true, Ordering::Relaxed);
-}
 
 /// The terminal's size, if it was told since the last call.
 pub fn poll() -> Option<Size> {
-    if !INTERRUPTED.swap(false, Ordering::Relaxed) {
-        return None;
-    }
     let mut size = None;
     LINE.with(|line| {
         while let Some(byte) = COM2.receive() {

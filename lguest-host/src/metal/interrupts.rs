@@ -5,8 +5,9 @@
 
 use super::cpu::{inb, outb};
 use super::tables::IRQ_BASE;
-use super::{clock, console, control, entropy, network};
+use super::{clock, console, entropy, network};
 use core::arch::asm;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 const MASTER: u16 = 0x20;
 const SLAVE: u16 = 0xA0;
@@ -29,6 +30,14 @@ pub fn init() {
     }
     outb(MASTER + 1, !(1 << TIMER | 1 << COM1 | 1 << COM2));
     outb(SLAVE + 1, 0xFF);
+}
+
+/// A device has news that is nobody's turn's: the network, the control line.
+static NEWS: AtomicBool = AtomicBool::new(false);
+
+/// Whether a device has interrupted since the last call. Asked at every exit.
+pub fn has_news() -> bool {
+    NEWS.load(Ordering::Relaxed) && NEWS.swap(false, Ordering::Relaxed)
 }
 
 /// Let the interrupts of a PCI device on `line` in.
@@ -57,10 +66,11 @@ pub extern "C" fn serve_irq(n: u32) {
     match n {
         TIMER => clock::timer_fired(),
         COM1 => console::received(),
-        COM2 => control::interrupt(),
+        COM2 => NEWS.store(true, Ordering::Relaxed),
         line => {
             network::interrupt(line);
             entropy::interrupt(line);
+            NEWS.store(true, Ordering::Relaxed);
         }
     }
     if n >= 8 {

@@ -4,7 +4,7 @@ use super::frames::Frames;
 use super::once::Global;
 use super::virtio::{Queue, SIZE, Transport};
 use crate::log;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use lguest_host::abi::PAGE;
 use lguest_host::net::{FRAME, Mac, PCI_HEADER};
 use lguest_host::switch::{Port, Switch};
@@ -24,8 +24,8 @@ struct Network {
 }
 
 static NETWORK: Global<Option<Network>> = Global::new(None);
-/// The card interrupted since it was last looked at.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+/// Guests that frames wait for, as bits: asked at every exit.
+static WAITING: AtomicU32 = AtomicU32::new(0);
 
 /// The address of Guest `n`'s card: the machine's for the first, the following ones for the others.
 fn address(card: &Transport, n: usize) -> Mac {
@@ -73,18 +73,14 @@ pub fn interrupt(line: u32) {
     NETWORK.with(|network| {
         if let Some(network) = network
             && network.card.line as u32 == line
-            && network.card.interrupted()
         {
-            INTERRUPTED.store(true, Ordering::Relaxed);
+            network.card.interrupted();
         }
     });
 }
 
-/// Hand out what the card received, if it interrupted.
+/// Hand out what the card received.
 pub fn poll() {
-    if !INTERRUPTED.swap(false, Ordering::Relaxed) {
-        return;
-    }
     NETWORK.with(|network| {
         let Some(Network { receive, switch, .. }) = network else { return };
         while let Some((n, len)) = receive.taken() {
@@ -94,12 +90,23 @@ pub fn poll() {
             receive.offer(n, (HEADER + FRAME) as u32);
             receive.notify();
         }
+        remember(switch);
     });
+}
+
+/// Note which Guests frames wait for.
+fn remember(switch: &Switch<'_>) {
+    WAITING.store(switch.waiting(), Ordering::Relaxed);
 }
 
 /// Do something with the switch, if there is one.
 fn with_switch<R: Default>(f: impl FnOnce(&mut Switch<'static>) -> R) -> R {
-    NETWORK.with(|network| network.as_mut().map_or_else(R::default, |network| f(&mut network.switch)))
+    NETWORK.with(|network| {
+        let Some(Network { switch, .. }) = network else { return R::default() };
+        let result = f(switch);
+        remember(switch);
+        result
+    })
 }
 
 /// See [`Switch::open`].
@@ -112,9 +119,9 @@ pub fn close(n: usize) {
     with_switch(|switch| switch.close(n));
 }
 
-/// See [`Switch::has_frame`].
+/// Whether a frame waits for Guest `n`.
 pub fn has_frame(n: usize) -> bool {
-    with_switch(|switch| switch.has_frame(n))
+    WAITING.load(Ordering::Relaxed) >> n & 1 != 0
 }
 
 /// See [`Switch::take`].
@@ -126,7 +133,9 @@ pub fn take(n: usize, frame: &mut [u8; FRAME]) -> usize {
 pub fn send(n: usize, frame: &[u8]) {
     NETWORK.with(|network| {
         let Some(Network { transmit, switch, .. }) = network else { return };
-        if !switch.from_guest(n, frame) {
+        let outside = switch.from_guest(n, frame);
+        remember(switch);
+        if !outside {
             return;
         }
         while transmit.taken().is_some() {}

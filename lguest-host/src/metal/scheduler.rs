@@ -95,6 +95,9 @@ impl Platform for Machine {
             }
         }
     }
+    fn has_input(&self) -> bool {
+        self.console_ready() || self.frame_ready()
+    }
     fn console_wanted(&mut self) {
         self.attention.begin(self.now);
     }
@@ -189,23 +192,33 @@ fn next_event(guests: &Guests) -> Option<u64> {
 fn turn(guests: &mut Guests, n: usize) -> bool {
     let attention = guests.slots[n].as_ref().map_or(Attention::None, |slot| slot.attention);
     let mut machine = Machine { guest: n, has_console: n == 0, attention, now: clock::now() };
+    let ran = run_slice(guests, n, &mut machine);
+    if let Some(slot) = &mut guests.slots[n] {
+        slot.attention = machine.attention;
+    }
+    ran
+}
+
+/// See [`turn`].
+fn run_slice(guests: &mut Guests, n: usize, machine: &mut Machine) -> bool {
     let until = machine.now + SLICE;
     let mut ran = false;
     loop {
-        network::poll();
-        if let Some(size) = control::poll() {
-            guests.resize(size);
+        if interrupts::has_news() {
+            network::poll();
+            if let Some(size) = control::poll() {
+                guests.resize(size);
+            }
         }
-        let Some(slot) = &mut guests.slots[n] else { return ran };
-        let Some(guest) = &mut slot.guest else { return ran };
-        let ready = guest.prepare(&mut machine);
-        slot.attention = machine.attention;
-        if !ready && guest.is_halted() && slot.attention.guest_waits() {
-            // What was typed before is for it now, and wakes it.
-            machine.attention = slot.attention;
-            continue;
+        let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };
+        if !guest.prepare(machine) {
+            if guest.is_halted() && machine.attention.guest_waits() {
+                // What was typed before is for it now, and wakes it.
+                continue;
+            }
+            return ran;
         }
-        if !ready || guest.check_entry().is_err() {
+        if guest.check_entry().is_err() {
             return ran;
         }
         ran = true;
