@@ -1,6 +1,9 @@
 //! The built-in Guest: Linux 6.1 does the same work with the same output in both engines and in QEMU, and not without the rules
 //! of the Host that it needs.
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod natively;
+
 use harness::{Boot, End, Runner, engines, in_parallel};
 use ringside_expectations::Mutant;
 
@@ -44,6 +47,24 @@ fn a_load_says_the_same_in_both_engines_and_in_qemu() {
     assert_eq!(there.end, End::PowerOff, "{}\n{}\n{}", there.command, there.console, there.host_log);
     assert_eq!(there.console, reports[0].console);
     println!("{} bytes, equal", there.console.len());
+}
+
+/// The same programs on the processor the tests run on, with the kernel it has.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn a_load_says_the_same_natively() {
+    let root = natively::unpack(&harness::rom("linux-6.1/initrd.gz"));
+    let there = match natively::load(root.path()) {
+        // ENOEXEC: a kernel without 32-bit programs.
+        Err(error) if error.raw_os_error() == Some(8) => {
+            println!("this kernel runs no 32-bit programs: the transcripts were NOT compared");
+            return;
+        }
+        result => result.expect("the shell of the initial RAM disk"),
+    };
+    assert_done(&there, "natively");
+    let here = Runner::Machine.run(&Boot::linux(LOAD)).console.replace("\r\n", "\n");
+    assert_eq!(here, there);
 }
 
 /// What a program says that uses the network card or the entropy source, wherever the Host runs.
