@@ -128,10 +128,12 @@ fn a_neighbour_of_endless_attacks_has_its_turns() {
 /// A restarted Guest begins again from its pristine image.
 #[test]
 fn restart_begins_again() {
-    let attack = ATTACKS.iter().find(|a| a.name == "restart").expect("in the table");
-    let report = Runner::from_environment().run(&boot(attack));
-    let starts = report.console.matches("attack restart\n").count();
-    assert!(starts >= 2, "{starts} starts\n{}", report.host_log);
+    for name in ["restart", "reset-port"] {
+        let attack = ATTACKS.iter().find(|a| a.name == name).expect("in the table");
+        let report = Runner::from_environment().run(&boot(attack));
+        let starts = report.console.matches(&format!("attack {name}\n")).count();
+        assert!(starts >= 2, "{name}: {starts} starts\n{}", report.host_log);
+    }
 }
 
 #[test]

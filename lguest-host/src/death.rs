@@ -57,6 +57,15 @@ pub const TEXT: usize = 128;
 pub struct Text(pub [u8; TEXT]);
 
 impl Text {
+    /// These words, cut to what fits.
+    pub fn new(words: &[u8]) -> Text {
+        let mut bytes = [0; TEXT];
+        for (to, from) in bytes.iter_mut().zip(words) {
+            *to = *from;
+        }
+        Text(bytes)
+    }
+
     /// The bytes before the first NUL.
     pub fn bytes(&self) -> &[u8] {
         self.0.split(|&b| b == 0).next().unwrap_or(&[])
@@ -75,8 +84,10 @@ pub enum Death {
     Killed(Category, u32),
     /// SHUTDOWN with reason 1: a clean power-off or a crash, by its text.
     Shutdown,
-    /// SHUTDOWN with reason 2.
+    /// SHUTDOWN with reason 2, or the reset line as a PC's kernel pulls it.
     Restart,
+    /// It executed HLT with its interrupts off: nothing can wake it.
+    Halted,
 }
 
 /// The result of doing something for a Guest.

@@ -6,7 +6,7 @@
 use super::Guest;
 use super::instruction::{Instruction, Operand, register, register_mut};
 use crate::abi::flags;
-use crate::death::Outcome;
+use crate::death::{Death, Outcome, Text};
 use crate::mutant::broken;
 
 /// `vmcall`, of kernels up to 3.0.
@@ -47,12 +47,16 @@ impl Guest {
         }
         let Some(instruction) = self.instruction() else { return Ok(false) };
         let done = match instruction.opcode {
-            0xE4..=0xE7 | 0xEC..=0xEF => self.port(instruction),
+            0xE4..=0xE7 | 0xEC..=0xEF => self.port(instruction)?,
             0xFA => self.interrupt_flag(false)?,
             // Before INIT nothing could wake it.
+            0xF4 if self.shared.is_none() => false,
+            0xF4 if self.irq_enabled()? & flags::IF == 0 && !broken("dead-halt-sleeps") => {
+                return Err(Death::Halted);
+            }
             0xF4 => {
-                self.halted = self.shared.is_some();
-                self.halted
+                self.halted = true;
+                true
             }
             0x0F21 | 0x0F23 => self.debug_register(instruction),
             // Kernels from 4.0 to 4.8 look at CR4 before they have a handler, and forgot their hook for it.
@@ -72,8 +76,10 @@ impl Guest {
         Ok(done)
     }
 
-    /// IN and OUT: the PCI bus, or nothing. IN finds all ones there, OUT goes nowhere.
-    fn port(&mut self, i: Instruction) -> bool {
+    /// IN and OUT: the PCI bus, the keyboard controller's reset line, or nothing. IN finds all ones there, OUT goes nowhere.
+    fn port(&mut self, i: Instruction) -> Outcome<bool> {
+        /// The keyboard controller's command that pulls the processor's reset line.
+        const RESET: (u16, u8) = (0x64, 0xFE);
         const PCI: core::ops::RangeInclusive<u16> = 0xCF8..=0xCFF;
         let port = if i.opcode & 8 == 0 { i.immediate as u16 } else { self.frame().edx as u16 };
         let (bytes, ones) = match (i.opcode & 1, i.word) {
@@ -90,9 +96,13 @@ impl Guest {
             (true, false) if broken("in-answers-zero") => self.frame().eax = eax & !ones,
             (true, false) => self.frame().eax = eax | ones,
             (false, true) => self.pci.port_out(port, eax, bytes),
+            (false, false) if (port, eax as u8) == RESET && !broken("reset-line-cut") => {
+                self.text = Text::new(b"by the keyboard controller");
+                return Err(Death::Restart);
+            }
             (false, false) => {}
         }
-        true
+        Ok(true)
     }
 
     /// CLI and STI. Before INIT there is no flag to change.

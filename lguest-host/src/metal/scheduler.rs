@@ -277,6 +277,11 @@ fn bury(guests: &mut Guests, n: usize) -> Option<End> {
             report::state(guest, slot.plan.image());
             End::GuestDied
         }
+        Death::Halted => {
+            log!("guest {number} halted with interrupts off: it would sleep for ever");
+            report::state(guest, slot.plan.image());
+            End::GuestDied
+        }
         Death::Killed(category, value) => {
             log!("guest {number} killed: {}: {value:#x}", category.name());
             if !guest.has_started() {

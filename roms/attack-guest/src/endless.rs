@@ -31,6 +31,17 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
             unsafe { asm!("cli") };
         }
     }),
+    ("halt-dark", || {
+        trap::disable_interrupts();
+        // SAFETY: the Host does what it can of it.
+        unsafe { asm!("hlt") };
+        Err("nothing could have woken it")
+    }),
+    ("reset-port", || {
+        // SAFETY: no memory is touched.
+        unsafe { asm!("out 0x64, al", in("al") 0xfeu8) };
+        Err("it goes on after a reset")
+    }),
     ("jump-nowhere", || {
         for vector in 0..trap::VECTORS {
             load_idt_entry(vector, Descriptor { low: 0, high: 0 });

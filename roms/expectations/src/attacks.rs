@@ -232,6 +232,8 @@ attacks! {
 
     // Without end.
     "restart" Endless, [];
+    "reset-port" Endless, [Host("reset-line-cut")];
+    "halt-dark" Crashed("halted with interrupts off"), [Host("dead-halt-sleeps")];
     "hcall-flood" Endless, [];
     "fault-flood" Endless, [];
     "spin-dark" Endless, [];
