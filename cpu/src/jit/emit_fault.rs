@@ -72,6 +72,8 @@ faults! {
     FaultAfter "fault-after",
     /// CMOVcc with a false condition writes too.
     CmovAlways "cmov-always",
+    /// String instructions go up always.
+    DirectionForgotten "direction-forgotten",
     /// A loop that waits for a port does not see the first time that the port is another.
     Overslept "overslept",
     /// NEG leaves the flags of NOT: none.

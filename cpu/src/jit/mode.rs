@@ -1,4 +1,5 @@
-//! What compiled code takes for granted: the segment registers, by value, and whether SSE works.
+//! What compiled code takes for granted: the segment registers, by value, whether SSE works, the
+//! direction of string instructions.
 //!
 //! A system uses few combinations of bases, limits and rights, so they are constants of the code: a flat segment costs
 //! nothing, a limited one three instructions. FS and GS, whose bases change with the thread, are known by class only.
@@ -43,6 +44,8 @@ const V86: u32 = 4;
 /// RDTSC does not fault.
 const TIME: u32 = 8;
 const CPL_SHIFT: u32 = 4;
+/// DF.
+const DOWN: u32 = 64;
 
 fn bit(bit: u32, on: bool) -> u32 {
     if on { bit } else { 0 }
@@ -70,6 +73,7 @@ fn processor(cpu: &Cpu) -> u32 {
         | bit(V86, cpu.regs.v86())
         | bit(TIME, cpu.regs.cr4 & cr4::TSD == 0 || cpu.regs.cpl == 0)
         | (cpu.regs.cpl as u32) << CPL_SHIFT
+        | bit(DOWN, cpu.regs.flags.df())
 }
 
 impl Mode {
@@ -159,6 +163,11 @@ impl Mode {
     /// Virtual-8086 mode.
     pub fn v86(&self) -> bool {
         self.0[18] & V86 != 0
+    }
+
+    /// String instructions go down.
+    pub fn down(&self) -> bool {
+        self.0[18] & DOWN != 0
     }
 
     /// Current privilege level.

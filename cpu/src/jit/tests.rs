@@ -147,9 +147,13 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
         1 => prop_oneof![
             Just(vec![0x99]), Just(vec![0x98]), Just(vec![0x66, 0x98]), Just(vec![0xF8]), Just(vec![0xF9]), Just(vec![0xF5]),
             Just(vec![0x9F]), Just(vec![0x9E]), Just(vec![0x9C, 0x58]), Just(vec![0xC9]), Just(vec![0x90]), Just(vec![0x27]),
-            Just(vec![0x0F, 0xC8]), Just(vec![0x0F, 0xC9]), Just(vec![0xAB]), Just(vec![0xA5]), Just(vec![0xF3, 0xA5]),
+            Just(vec![0x0F, 0xC8]), Just(vec![0x0F, 0xC9]), Just(vec![0xF3, 0xA5]), Just(vec![0xFC]), Just(vec![0xFD]),
             Just(vec![0x8E, 0xD8]), Just(vec![0x1E, 0x1F]), Just(vec![0x0F, 0xA2]), Just(vec![0x0F, 0x31]),
         ],
+        2 => (0..10usize, any::<bool>()).prop_map(|(n, word)| {
+            let code = [0xA4u8, 0xA5, 0xA6, 0xA7, 0xAA, 0xAB, 0xAC, 0xAD, 0xAE, 0xAF][n];
+            if word { vec![0x66, code] } else { vec![code] }
+        }),
         2 => (operand.clone(), prop_oneof![Just(0xFEu8), Just(0xEF), Just(0xDB), Just(0x62), Just(0xF4), Just(0x58), Just(0x59), Just(0x5E), Just(0x2F)])
             .prop_map(|(m, o)| [&[0x66, 0x0F, o][..], &m].concat()),
         1 => (operand.clone(), prop_oneof![Just(0x58u8), Just(0x59), Just(0x51), Just(0x10), Just(0x11), Just(0x2A), Just(0x2C)])
@@ -232,9 +236,9 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 15] = [
+        let directed: [fn() -> Cpu; 16] = [
             product, pushed, divided, repeated, pages, remapped, modified, reloaded, arguments, based,
-            limited, split, framed, halves, waiting,
+            limited, split, framed, halves, waiting, strings,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())
@@ -296,6 +300,16 @@ fn framed() -> Cpu {
     machine(3, &[0x55, 0x89, 0xE5, 0x50, 0x51, 0xC9, 0xEB, 0xF8], [STACK; 8], None)
 }
 
+/// Down and up, across a page's end: std; lodsd; stosd; movsb; cmpsb; scasw; movsd; cld; lodsb; movsw; cmpsd; scasb; stosw; jmp
+/// back
+fn strings() -> Cpu {
+    let down = [0xFD, 0xAD, 0xAB, 0xA4, 0xA6, 0x66, 0xAF, 0xA5];
+    let up = [0xFC, 0xAC, 0x66, 0xA5, 0xA7, 0xAE, 0x66, 0xAB, 0xEB, 0xEE];
+    let mut cpu = machine(3, &[&down[..], &up].concat(), [STACK; 8], None);
+    (cpu.regs.gpr[6], cpu.regs.gpr[7]) = (0x3_1004, 0x3_2003);
+    cpu
+}
+
 /// imul eax, ebx; nop; jmp back
 fn product() -> Cpu {
     machine(3, &[0x0F, 0xAF, 0xC3, 0x90, 0xEB, 0xFA], [0x1234_5677; 8], None)
@@ -342,9 +356,10 @@ fn remapped() -> Cpu {
 
 #[test]
 fn directed_programs_agree() {
-    for make in
-        [product, pushed, divided, repeated, reloaded, arguments, based, limited, split, framed, halves]
-    {
+    for make in [
+        product, pushed, divided, repeated, reloaded, arguments, based, limited, split, framed, halves,
+        strings,
+    ] {
         for step in [1, 5, 37] {
             lockstep(make, (1..200).step_by(step));
         }

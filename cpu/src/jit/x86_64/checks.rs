@@ -76,7 +76,7 @@ impl Translator<'_> {
                     }
                     let ends =
                         n + 1 == self.s.ops.len() && self.s.insns[n].flow_control() != FlowControl::Next;
-                    self.emit_call(n, ends);
+                    self.emit_call(n, ends || changes_mode(&self.s.insns[n]));
                     if ends {
                         self.asm.load(Width::D, R8, at(CPU, EIP));
                         self.jump_to(self.s.dispatch);

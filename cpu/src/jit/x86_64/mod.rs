@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `translate` | a block from its first instruction to its last; which instructions have code in line |
-//! | `integer` `shift` `stack` `flow` `simd` | that code, by family |
+//! | `integer` `shift` `stack` `string` `flow` `simd` | that code, by family |
 //! | `operand` `groups` | memory operands, and the checks that neighbours share |
 //! | `checks` `edges` | what happens when a check fails; ways to other blocks |
 //! | `wrong_flags` | flags that are put right only where somebody could see them |
@@ -25,6 +25,7 @@ mod property;
 mod shift;
 mod simd;
 mod stack;
+mod string;
 mod stubs;
 mod translate;
 mod wrong_flags;

@@ -2,6 +2,7 @@
 
 use super::asm::{Mem, R8, RAX, RCX, RDX, Reg, Width};
 use super::simd::uses_xmm;
+use super::string::{Kind, string};
 use super::translate::{ESP, GUEST};
 use crate::Cpu;
 use crate::flags::Flags;
@@ -88,6 +89,7 @@ pub(super) fn kills(insn: &Instruction) -> bool {
     use Mnemonic::*;
     matches!(insn.mnemonic(), Add | Sub | Adc | Sbb | And | Or | Xor | Cmp | Test | Neg | Imul | Mul)
         || matches!(insn.mnemonic(), Comiss | Comisd | Ucomiss | Ucomisd)
+        || matches!(string(insn), Some((Kind::Compare | Kind::Scan, _)))
         || matches!(insn.mnemonic(), Shl | Sal | Shr | Sar) && insn.op1_kind() != OpKind::Register
 }
 
@@ -114,6 +116,7 @@ pub(super) fn may_be_in_line(insn: &Instruction) -> bool {
 pub(super) fn leaves_flags(insn: &Instruction) -> bool {
     use Mnemonic::*;
     uses_xmm(insn)
+        || matches!(string(insn), Some((Kind::Move | Kind::Load | Kind::Store, _)))
         || is_general(insn)
             && matches!(
                 insn.mnemonic(),
@@ -147,6 +150,10 @@ pub(super) fn writes(insn: &Instruction, r: Reg) -> bool {
         insn.op_kind(n) == OpKind::Register
             && GUEST.get(insn.op_register(n).full_register32().number()) == Some(&r)
     };
+    if let Some((kind, _)) = string(insn) {
+        let (source, destination) = (kind != Kind::Scan && kind != Kind::Store, kind != Kind::Load);
+        return source && r == GUEST[6] || destination && r == GUEST[7] || kind == Kind::Load && r == RAX;
+    }
     match insn.mnemonic() {
         Cdq | Cwd | Mul | Rdtsc => r == RAX || r == RDX,
         Imul if insn.op_count() == 1 => r == RAX || r == RDX,
@@ -167,7 +174,11 @@ pub(super) fn changes_mode(insn: &Instruction) -> bool {
         || target.is_cr()
         || matches!(
             insn.mnemonic(),
-            Mnemonic::Clts
+            Mnemonic::Cld
+                | Mnemonic::Std
+                | Mnemonic::Popf
+                | Mnemonic::Popfd
+                | Mnemonic::Clts
                 | Mnemonic::Lmsw
                 | Mnemonic::Ldmxcsr
                 | Mnemonic::Fxrstor

@@ -11,6 +11,7 @@ use super::groups::{Group, Planned, SLOTS, plan};
 use super::host::Quirks;
 use super::property::*;
 use super::simd::uses_xmm;
+use super::string::string;
 use super::stubs::{EIP, Stubs};
 use crate::decode::Op;
 use crate::jit::{EmitFault, Leave, Mode};
@@ -356,6 +357,9 @@ impl Translator<'_> {
             Popfd => self.pop_flags(),
             Cli => self.clear_if(),
             Rdtsc => self.read_time(),
+            Cld => self.direction(false),
+            Std => self.direction(true),
+            _ if string(insn).is_some() => self.string(insn, op),
             _ if uses_xmm(insn) => self.simd(insn, op),
             _ => {
                 let cc = insn.condition_code();
