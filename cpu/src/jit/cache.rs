@@ -12,8 +12,12 @@ use iced_x86::Instruction;
 use std::collections::HashMap;
 use std::io;
 
-/// Bytes of code memory.
+/// Bytes of code memory, and how many of them are for code that is often executed. Ways out and slow paths, more than half of
+/// all code, are kept apart, so that caches of the host hold the rest.
 const MEMORY: usize = 32 << 20;
+const OFTEN: usize = 14 << 20;
+/// Room for any block.
+const ROOM: usize = 1 << 18;
 /// Modes at most; beyond that everything starts over.
 const MODES: usize = 32;
 /// Compiled blocks at most.
@@ -29,9 +33,10 @@ const NOTHING: u32 = u32::MAX;
 
 /// A block with host code.
 pub(super) struct Compiled {
-    /// Where its code begins, and how long it is.
+    /// Where its code begins, and how long it is; the same for the part that is rarely executed.
     pub place: usize,
     pub len: usize,
+    rare: (usize, usize),
     pub eip: u32,
     /// Its page in the backing store.
     frame: u32,
@@ -59,6 +64,7 @@ struct ModeState {
 pub(crate) struct Jit {
     memory: CodeMemory,
     used: usize,
+    rare_used: usize,
     fixed: usize,
     stubs: Stubs,
     quirks: Quirks,
@@ -109,6 +115,7 @@ impl Jit {
         Ok(Jit {
             memory,
             used: fixed,
+            rare_used: OFTEN,
             fixed,
             stubs,
             quirks: Quirks::probe(),
@@ -138,7 +145,8 @@ impl Jit {
     /// Compiled code is not running: let go of what it could still use; start over if there is no room.
     pub fn safe_point(&mut self, generation: u32) {
         self.graveyard.clear();
-        let full = self.memory.len() - self.used < 1 << 18
+        let full = OFTEN - self.used < ROOM
+            || self.memory.len() - self.rare_used < ROOM
             || self.modes.len() >= MODES
             || self.blocks.len() >= BLOCKS;
         if full || generation != self.generation {
@@ -169,6 +177,11 @@ impl Jit {
         (self.memory.read(block.place, block.len), self.memory.address(block.place) as u64)
     }
 
+    /// The same of the part that is rarely executed.
+    pub(super) fn rare_code(&self, block: &Compiled) -> (&[u8], u64) {
+        (self.memory.read(block.rare.0, block.rare.1), self.memory.address(block.rare.0) as u64)
+    }
+
     /// No code was forgotten since the last safe point.
     pub fn is_undisturbed(&self, generation: u32) -> bool {
         self.graveyard.is_empty() && generation == self.generation
@@ -193,6 +206,7 @@ impl Jit {
     fn flush(&mut self) {
         self.stats.flushes += 1;
         self.used = self.fixed;
+        self.rare_used = OFTEN;
         self.modes.clear();
         self.blocks.clear();
         self.by_source.clear();
@@ -287,6 +301,7 @@ impl Jit {
                 mode,
                 edge: id * 2,
                 at: self.used,
+                rare_at: self.rare_used,
                 dispatch: self.modes[self.current].dispatch,
                 stubs: &self.stubs,
                 quirks: &self.quirks,
@@ -303,12 +318,16 @@ impl Jit {
             return None;
         };
         self.fault_effects += u64::from(right.is_some_and(|right| right.code != code.code));
-        let place = self.used;
-        if code.code.len() > self.memory.len() - place {
+        let (place, rare_place) = (self.used, self.rare_used);
+        let (often, rare) = code.code.split_at(code.rare);
+        if often.len() > OFTEN - place || rare.len() > self.memory.len() - rare_place {
             return None;
         }
-        self.memory.write(place, &code.code);
-        self.used = (place + code.code.len()).next_multiple_of(16);
+        self.memory.write(place, often);
+        self.memory.write(rare_place, rare);
+        let (len, rare_len) = (often.len(), rare.len());
+        self.used = (place + len).next_multiple_of(16);
+        self.rare_used = rare_place + rare_len;
         self.stats.blocks += 1;
         self.stats.guest_insns += ops.len() as u64;
         self.stats.inlined_insns += code.inlined as u64;
@@ -316,7 +335,8 @@ impl Jit {
         let bytes = ops.iter().map(|op| op.len as u32).sum();
         self.blocks.push(Compiled {
             place,
-            len: code.code.len(),
+            len,
+            rare: (rare_place, rare_len),
             bytes,
             ends: code.ends,
             eip,

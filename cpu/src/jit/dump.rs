@@ -1,10 +1,11 @@
 //! Listings of compiled code for people: guest and host side by side, and the map that profilers read.
 
+use super::cache::Compiled;
 use crate::Cpu;
 use iced_x86::{Decoder, FastFormatter, Instruction};
 use std::fmt::Write;
 
-/// Where the code of a block is.
+/// Where one of the two parts of a block's code is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CompiledBlock {
     /// EIP of its first instruction.
@@ -32,11 +33,13 @@ fn listing(bits: u32, bytes: &[u8], address: u64, from: usize, to: usize) -> Vec
 }
 
 impl Cpu {
-    /// Every compiled block, in the order they were compiled: what a profiler's map says.
+    /// Both parts of every compiled block, in the order they were compiled: what a profiler's map says.
     pub fn compiled_blocks(&self) -> Vec<CompiledBlock> {
         let Some(jit) = &self.jit else { return Vec::new() };
         let live = jit.blocks().iter().filter(|b| !b.ops.is_empty());
-        live.map(|b| CompiledBlock { eip: b.eip, host: jit.code(b).1, len: b.len }).collect()
+        let part =
+            |b: &Compiled, (code, host): (&[u8], u64)| CompiledBlock { eip: b.eip, host, len: code.len() };
+        live.flat_map(|b| [part(b, jit.code(b)), part(b, jit.rare_code(b))]).collect()
     }
 
     /// Guest code beside host code of every compiled block that covers `eip`.
@@ -45,12 +48,13 @@ impl Cpu {
         let Some(jit) = &self.jit else { return out };
         for b in jit.blocks().iter().filter(|b| !b.ops.is_empty() && eip.wrapping_sub(b.eip) < b.bytes) {
             let (host, address) = jit.code(b);
+            let (rare, rare_address) = jit.rare_code(b);
             let _ = writeln!(
                 out,
                 "block {:08x}: {} instructions, {} bytes of host code",
                 b.eip,
                 b.ops.len(),
-                b.len
+                b.len + rare.len()
             );
             let mut at = b.eip;
             let mut from = 0;
@@ -62,7 +66,9 @@ impl Cpu {
                 at = at.wrapping_add(op.len as u32);
                 from = end as usize;
             }
-            for (n, line) in listing(64, host, address, from, b.len).iter().enumerate() {
+            let islands = listing(64, host, address, from, b.len);
+            let rare = listing(64, rare, rare_address, 0, rare.len());
+            for (n, line) in islands.iter().chain(&rare).enumerate() {
                 let _ = writeln!(out, "{:<36}{line}", if n == 0 { "ways out and slow paths" } else { "" });
             }
         }

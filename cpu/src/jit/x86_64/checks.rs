@@ -46,11 +46,11 @@ impl Translator<'_> {
         while let Some((site, slow)) = self.islands.pop() {
             match slow {
                 Slow::Alone(alone) => {
-                    self.asm.bind(site);
+                    self.reach_here(site);
                     self.check_alone(alone);
                 }
                 Slow::Budget => {
-                    self.asm.bind(site);
+                    self.reach_here(site);
                     self.leave_before();
                 }
                 Slow::Insn(..) | Slow::Saved(..) => {
@@ -60,12 +60,11 @@ impl Translator<'_> {
                         Slow::Budget | Slow::Alone(_) => continue,
                     };
                     if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
-                        let distance = (place as i64 - site as i64 - 4) as i32;
-                        self.asm.buf[site..site + 4].copy_from_slice(&distance.to_le_bytes());
+                        self.reach(site, self.place(place));
                         continue;
                     }
                     known.push((n, self.asm.pos()));
-                    self.asm.bind(site);
+                    self.reach_here(site);
                     match wrong {
                         Some(wrong) => self.emit_right(wrong),
                         None => self.restore_flags(),
@@ -86,8 +85,7 @@ impl Translator<'_> {
                             self.emit_float_on();
                         }
                         let site = self.asm.jmp();
-                        let distance = (after as i64 - site as i64 - 4) as i32;
-                        self.asm.buf[site..site + 4].copy_from_slice(&distance.to_le_bytes());
+                        self.reach(site, self.place(after));
                     }
                 }
             }

@@ -18,9 +18,20 @@ impl Translator<'_> {
         self.reach(site, place);
     }
 
+    /// Let the rel32 at `site` lead to a place in the code memory.
     pub(super) fn reach(&mut self, site: usize, place: usize) {
-        let distance = (place as i64 - (self.s.at + site) as i64 - 4) as i32;
+        let distance = (place as i64 - self.place(site) as i64 - 4) as i32;
         self.asm.buf[site..site + 4].copy_from_slice(&distance.to_le_bytes());
+    }
+
+    /// Let the rel32 at `site` lead here.
+    pub(super) fn reach_here(&mut self, site: usize) {
+        self.reach(site, self.place(self.asm.pos()));
+    }
+
+    /// Where in the code memory the byte at `pos` of the block's code will be.
+    pub(super) fn place(&self, pos: usize) -> usize {
+        if pos < self.rare { self.s.at + pos } else { self.s.rare_at + (pos - self.rare) }
     }
 
     /// Go to `target`: edge `k`.
@@ -68,8 +79,8 @@ impl Translator<'_> {
         for (k, target, site) in std::mem::take(&mut self.stubs) {
             let Some(edge) = &mut self.edges[k] else { continue };
             if edge.stub == 0 {
-                edge.stub = self.s.at + self.asm.pos();
-                self.asm.bind(site);
+                edge.stub = self.s.rare_at + (self.asm.pos() - self.rare);
+                self.reach_here(site);
                 self.asm.store_imm(Width::D, at(CPU, EIP), target);
                 self.asm.store_imm(Width::D, at(CPU, EDGE), self.s.edge + k as u32);
                 self.asm.mov_imm(RCX, Leave::Edge as u32);

@@ -174,8 +174,7 @@ impl Translator<'_> {
         self.failed |= self.find_host(a.seg, a.size, a.write, false).is_none();
         self.asm.bytes(&[0xE3, 5]);
         let back = self.asm.jmp();
-        let distance = (a.back as i64 - back as i64 - 4) as i32;
-        self.asm.buf[back..back + 4].copy_from_slice(&distance.to_le_bytes());
+        self.reach(back, self.place(a.back));
         let slow = self.asm.jmp();
         self.islands.push((slow, Slow::Insn(a.n, a.wrong, a.float)));
     }

@@ -47,8 +47,9 @@ pub(in crate::jit) struct Source<'a> {
     pub mode: &'a Mode,
     /// Number of the block's first edge.
     pub edge: u32,
-    /// Where the code will be.
+    /// Where the code will be, and where that which is rarely executed will be.
     pub at: usize,
+    pub rare_at: usize,
     /// Where the search for indirect targets of this mode is.
     pub dispatch: usize,
     pub stubs: &'a Stubs,
@@ -72,6 +73,8 @@ pub(in crate::jit) struct EdgeSite {
 /// Host code of a block. Places are offsets in the code memory.
 pub(in crate::jit) struct Translated {
     pub code: Vec<u8>,
+    /// Where in it that begins which belongs to `rare_at`.
+    pub rare: usize,
     pub edges: [Option<EdgeSite>; 2],
     /// Instructions with code in line.
     pub inlined: u32,
@@ -128,6 +131,8 @@ pub(super) enum Slow {
 pub(super) struct Translator<'a> {
     pub s: &'a Source<'a>,
     pub asm: Asm,
+    /// Where the code that is rarely executed begins: ways out and slow paths.
+    pub rare: usize,
     /// Instruction being translated, its EIP, and the next one's.
     pub n: usize,
     pub eip: u32,
@@ -161,6 +166,7 @@ pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
     let mut t = Translator {
         s,
         asm: Asm::default(),
+        rare: usize::MAX,
         n: 0,
         eip: s.eip,
         next: s.eip,
@@ -183,6 +189,7 @@ pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
     (!t.failed).then_some(Translated {
         ends: t.after.iter().map(|a| a.0 as u32).collect(),
         code: t.asm.buf,
+        rare: t.rare,
         edges: t.edges,
         inlined: t.inlined,
     })
@@ -217,6 +224,7 @@ impl Translator<'_> {
             self.fall_out();
         }
         self.flush_islands();
+        self.rare = self.asm.pos();
         self.edge_stubs();
         self.slow_paths();
     }
