@@ -1,5 +1,5 @@
-//! What compiled code takes for granted: the segment registers, by value, whether SSE works, the
-//! direction of string instructions.
+//! What compiled code takes for granted: the segment registers, by value, whether SSE works, whether
+//! there is paging, and the direction of string instructions.
 //!
 //! A system uses few combinations of bases, limits and rights, so they are constants of the code: a flat segment costs
 //! nothing, a limited one three instructions. FS and GS, whose bases change with the thread, are known by class only.
@@ -46,6 +46,7 @@ const TIME: u32 = 8;
 const CPL_SHIFT: u32 = 4;
 /// DF.
 const DOWN: u32 = 64;
+const PAGED: u32 = 128;
 
 fn bit(bit: u32, on: bool) -> u32 {
     if on { bit } else { 0 }
@@ -74,6 +75,7 @@ fn processor(cpu: &Cpu) -> u32 {
         | bit(TIME, cpu.regs.cr4 & cr4::TSD == 0 || cpu.regs.cpl == 0)
         | (cpu.regs.cpl as u32) << CPL_SHIFT
         | bit(DOWN, cpu.regs.flags.df())
+        | bit(PAGED, cpu.regs.cr0 & cr0::PG != 0)
 }
 
 impl Mode {
@@ -168,6 +170,11 @@ impl Mode {
     /// String instructions go down.
     pub fn down(&self) -> bool {
         self.0[18] & DOWN != 0
+    }
+
+    /// Paging is on.
+    pub fn paged(&self) -> bool {
+        self.0[18] & PAGED != 0
     }
 
     /// Current privilege level.

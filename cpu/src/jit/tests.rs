@@ -87,6 +87,13 @@ fn paged(mut cpu: Cpu) -> Cpu {
     cpu
 }
 
+/// Turn it off again.
+fn unpage(cpu: &mut Cpu) {
+    cpu.regs.cr0 &= !cr0::PG;
+    cpu.tlb.flush(true);
+    cpu.state_changed();
+}
+
 /// A handler that skips nothing but counts: every vector ends in HLT, so a fault ends the program.
 fn machine(ring: u8, code: &[u8], gpr: [u32; 8], limit: Option<u32>) -> Cpu {
     let mut cpu = in_ring(ring, code);
@@ -174,6 +181,7 @@ struct Case {
     gpr: [u32; 8],
     flags: u32,
     limit: Option<u32>,
+    paging: bool,
     step: u64,
 }
 
@@ -185,14 +193,15 @@ impl Case {
             .prop_map(|(first, code)| [vec![vec![0x40]; first], code].concat());
         let ring = prop_oneof![Just(0u8), Just(3u8)];
         let limit = prop_oneof![2 => Just(None), 1 => (0x27000..0x2A000u32).prop_map(Some)];
-        (code, ring, any::<[u32; 8]>(), any::<u32>(), limit, 1..40u64).prop_map(
-            |(code, ring, gpr, flags, limit, step)| {
+        let paging = prop_oneof![2 => Just(true), 1 => Just(false)];
+        (code, ring, any::<[u32; 8]>(), any::<u32>(), limit, paging, 1..40u64).prop_map(
+            |(code, ring, gpr, flags, limit, paging, step)| {
                 let mut code = code.concat();
                 // Once more from the start: linked, and with the TLB full.
                 let back = (code.len() as u32 + 5).wrapping_neg();
                 code.push(0xE9);
                 code.extend(back.to_le_bytes());
-                Case { code, ring, gpr, flags, limit, step }
+                Case { code, ring, gpr, flags, limit, paging, step }
             },
         )
     }
@@ -206,6 +215,9 @@ impl Case {
             gpr[7] &= 0x3F;
             let mut cpu = machine(self.ring, &self.code, gpr, self.limit);
             cpu.regs.flags.set(self.flags & crate::flags::ARITH);
+            if !self.paging {
+                unpage(&mut cpu);
+            }
             for n in 0..8u32 {
                 let lane = |k: usize| (self.gpr[(n as usize + k) % 8] as u128) << (32 * k);
                 cpu.simd.xmm[n as usize] = lane(0) | lane(1) | lane(2) | lane(3);
@@ -236,9 +248,9 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 16] = [
+        let directed: [fn() -> Cpu; 17] = [
             product, pushed, divided, repeated, pages, remapped, modified, reloaded, arguments, based,
-            limited, split, framed, halves, waiting, strings,
+            limited, split, framed, halves, waiting, strings, onward,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())
@@ -292,6 +304,22 @@ fn split() -> Cpu {
     cpu.phys_write((TABLE + 4 * 0x25) as u64, 0x3_5007u32);
     cpu.phys_write(0x2_4FFE, 0xFFFFu16);
     cpu.state_changed();
+    cpu
+}
+
+/// No paging, and double words across the ends of pages: mov [edi], eax; mov [edi + 0x1000], eax; mov edx, [edi + 0xFFD]; mov
+/// [esi], edx, where ESI is the end of the page before the code's, of RAM, and of a page of data in turn; add edx, eax; mov
+/// [0xFF0], eax; jmp back
+fn onward() -> Cpu {
+    let mut code = vec![0x90, 0x90, 0x40, 0x90]; // nop; nop; inc eax; nop: two of them are written
+    code.extend([0x89, 0x07, 0x89, 0x87, 0, 0x10, 0, 0, 0x8B, 0x97, 0xFD, 0x0F, 0, 0, 0x89, 0x16]);
+    code.extend([0x87, 0xCE, 0x87, 0xE9]); // xchg esi, ecx; xchg ecx, ebp
+    code.extend([0x01, 0xC2, 0xA3, 0xF0, 0x0F, 0, 0]);
+    code.extend([0xEB, (code.len() as u8 + 2).wrapping_neg()]);
+    let mut cpu = machine(0, &code, [0x4040_4040; 8], None);
+    (cpu.regs.gpr[1], cpu.regs.gpr[5]) = (0x3_FFFE, 0x3_0FFD);
+    (cpu.regs.gpr[6], cpu.regs.gpr[7]) = (CODE - 2, 0x3_0000);
+    unpage(&mut cpu);
     cpu
 }
 
@@ -358,7 +386,7 @@ fn remapped() -> Cpu {
 fn directed_programs_agree() {
     for make in [
         product, pushed, divided, repeated, reloaded, arguments, based, limited, split, framed, halves,
-        strings,
+        strings, onward,
     ] {
         for step in [1, 5, 37] {
             lockstep(make, (1..200).step_by(step));

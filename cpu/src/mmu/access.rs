@@ -221,7 +221,7 @@ impl Cpu {
             write &= entry.is_dirty() && self.permits(entry, Access::Write, user);
             fetch = self.permits(entry, Access::Fetch, user);
         }
-        self.tlb.fill_fast(view, linear, offset, access, [write, fetch]);
+        self.tlb.fill_fast(view, linear, offset, access, [write, fetch, !self.paging()]);
     }
 
     /// Backing-store offset of the code byte at linear address `linear`, or `None` if it is not in RAM or ROM.

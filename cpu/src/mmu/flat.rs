@@ -1,8 +1,11 @@
 //! Flat views: the fast views in the form compiled code reads them, one entry a page of the linear address space.
 //!
-//! A view is three tables of 2^20 entries of eight bytes, in address space that costs memory only where it is used.
+//! A view is five tables of 2^20 entries of eight bytes, in address space that costs memory only where it is used.
 //! For data (read, write) an entry is what to add to a linear address to get the host address, a multiple of 4096, or
 //! 0 if the access must take the slow path. For fetches it is the page number in the backing store plus one, or 0.
+//!
+//! Two more tables, of reads and of writes, have those entries whose next page is the next one in host memory too: an access
+//! may go on into it without a look at where it ends. They are kept up while paging is off, when it is nearly always so.
 //!
 //! So a hit needs no tag, no compare and no flag: index, load, and a jump if the result is zero. As the fast views,
 //! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
@@ -22,11 +25,16 @@ pub(crate) const READ: i32 = -(BIAS as i32);
 pub(crate) const WRITE: i32 = TABLE as i32 - BIAS as i32;
 /// Displacement of the fetch table.
 pub(crate) const FETCH: i32 = 2 * TABLE as i32 - BIAS as i32;
+/// From the read or write table to the one that says the same of accesses that may go on in the next page.
+pub(crate) const ONWARD: i32 = 3 * TABLE as i32;
 
 /// Tables of a view.
 const READS: usize = 0;
 const WRITES: usize = 1;
 const FETCHES: usize = 2;
+/// From [`READS`] or [`WRITES`] to its table of accesses that may go on in the next page.
+const GOES_ON: usize = 3;
+const TABLES: usize = 5;
 
 /// Pages with an entry in some tables, each once: what a flush has to clear.
 struct Used {
@@ -64,11 +72,18 @@ pub(crate) struct FlatView {
     /// Pages that may be in the read and write tables, and in the fetch table.
     data: Used,
     code: Used,
+    /// Whether the tables of accesses that go on may have entries.
+    joined: bool,
 }
 
 impl FlatView {
     fn new() -> io::Result<FlatView> {
-        Ok(FlatView { tables: MmapMut::map_anon(3 * TABLE)?, data: Used::new(), code: Used::new() })
+        Ok(FlatView {
+            tables: MmapMut::map_anon(TABLES * TABLE)?,
+            data: Used::new(),
+            code: Used::new(),
+            joined: false,
+        })
     }
 
     /// What compiled code keeps in a register.
@@ -97,9 +112,37 @@ impl FlatView {
         while let Some(page) = self.data.pop() {
             self.set(READS, page, 0);
             self.clear(WRITES, page);
+            if self.joined {
+                self.clear(READS + GOES_ON, page);
+                self.clear(WRITES + GOES_ON, page);
+            }
         }
+        self.joined = false;
         while let Some(page) = self.code.pop() {
             self.set(FETCHES, page, 0);
+        }
+    }
+
+    /// The entry of `page` has changed: an access that begins there may go on in the next page if that is the next in the host's
+    /// memory too, and so may one that begins in the page before.
+    fn join(&mut self, table: usize, page: u32) {
+        self.joined = true;
+        for page in [page.wrapping_sub(1), page].into_iter().filter(|&page| page + 1 < PAGES as u32) {
+            let here = self.get(table, page);
+            let onward = if self.get(table, page + 1) == here { here } else { 0 };
+            if self.get(table + GOES_ON, page) != onward {
+                self.set(table + GOES_ON, page, onward);
+            }
+        }
+    }
+
+    /// Forget that accesses go on from `page`, and into it.
+    fn part(&mut self, page: u32) {
+        if self.joined {
+            for page in [page.wrapping_sub(1) % PAGES as u32, page] {
+                self.clear(READS + GOES_ON, page);
+                self.clear(WRITES + GOES_ON, page);
+            }
         }
     }
 
@@ -138,8 +181,8 @@ impl FlatViews {
         self.fills
     }
 
-    /// Mirror of `Tlb::fill_fast` for reads, and writes if `write`.
-    pub fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool) {
+    /// Mirror of `Tlb::fill_fast` for reads, and writes if `write`. With `join`, accesses may go on into the neighbours.
+    pub fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool, join: bool) {
         self.fills += 1;
         let view = &mut self.views[view];
         let page = linear >> 12;
@@ -150,6 +193,11 @@ impl FlatViews {
             view.set(WRITES, page, delta);
         } else {
             view.clear(WRITES, page);
+        }
+        view.part(page);
+        if join {
+            view.join(READS, page);
+            view.join(WRITES, page);
         }
     }
 
@@ -172,6 +220,9 @@ impl FlatViews {
             for n in 0..view.data.pages.len() {
                 let page = view.data.pages[n];
                 view.clear(WRITES, page);
+                if view.joined {
+                    view.clear(WRITES + GOES_ON, page);
+                }
             }
         }
     }
@@ -182,6 +233,7 @@ impl FlatViews {
             for table in [READS, WRITES, FETCHES] {
                 view.clear(table, linear >> 12);
             }
+            view.part(linear >> 12);
         }
     }
 }

@@ -267,7 +267,8 @@ impl Tlb {
     }
 
     /// Make accesses like `access` to the page of `linear` fast: data, with writes if `write`, or fetches if `fetch`.
-    /// `offset` is the page's place in RAM.
+    /// `offset` is the page's place in RAM. With `join`, compiled code's accesses may go on into neighbours that are neighbours
+    /// in RAM.
     ///
     /// Each kind is made fast by an access of that kind, so that what is fast here is fast for compiled code.
     pub(crate) fn fill_fast(
@@ -276,7 +277,7 @@ impl Tlb {
         linear: u32,
         offset: u32,
         access: Access,
-        [write, fetch]: [bool; 2],
+        [write, fetch, join]: [bool; 3],
     ) {
         if view == View::Checked {
             return;
@@ -296,7 +297,7 @@ impl Tlb {
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {
             match access {
-                Access::Read | Access::Write => flat.fill_data(view as usize, linear, offset, write),
+                Access::Read | Access::Write => flat.fill_data(view as usize, linear, offset, write, join),
                 Access::Fetch if fetch => flat.fill_fetch(view as usize, linear, offset),
                 Access::Fetch => {}
             }

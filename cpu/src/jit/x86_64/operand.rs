@@ -52,13 +52,35 @@ impl Translator<'_> {
 
     /// As [`Self::access`]; with `aligned` the linear address must be a multiple of sixteen.
     pub(super) fn access_as(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
-        self.find_host(seg, size, write, aligned)?;
-        self.check();
+        if size == 1 || aligned || self.s.mode.paged() {
+            self.find_host(seg, size, write, aligned)?;
+            self.check();
+        } else {
+            self.find_host_onward(seg, size, write)?;
+            self.check_or_alone(seg, size, write);
+        }
         Some(())
+    }
+
+    /// If RCX is 0, go where this access makes its own check.
+    fn check_or_alone(&mut self, seg: SegReg, size: u32, write: bool) {
+        let site = self.asm.jrcxz();
+        let alone =
+            Alone { n: self.n, seg, size, write, wrong: self.wrong, float: self.float, back: self.asm.pos() };
+        self.checks.push((site, Slow::Alone(alone)));
     }
 
     /// RCX := what to add to the linear address of offset R8 of `seg` for `size` bytes, or 0. R8 becomes linear.
     pub(super) fn find_host(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
+        self.find(seg, size, write, aligned, false)
+    }
+
+    /// The same, but also 0 if nothing is known of the next page: there is no look at where the access ends.
+    fn find_host_onward(&mut self, seg: SegReg, size: u32, write: bool) -> Option<()> {
+        self.find(seg, size, write, false, true)
+    }
+
+    fn find(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool, onward: bool) -> Option<()> {
         let s = self.s.mode.segment(seg);
         let (lo, hi) = s.bounds;
         if lo != 0 || !(if write { s.writable && s.readable } else { s.readable }) {
@@ -94,7 +116,8 @@ impl Translator<'_> {
             self.asm.rr(Width::D, &[0x85], R8, R8);
         }
         let write = write && !self.has(EmitFault::WriteLikeRead);
-        let table = if write { flat::WRITE } else { flat::READ };
+        let table = if write { flat::WRITE } else { flat::READ } + if onward { flat::ONWARD } else { 0 };
+        let ends_elsewhere = size > 1 && !onward;
         let entry = Mem { base: VIEW, index: Some((R9, 3)), disp: table };
         self.asm.shift_x(Width::D, 3, R9, R8, VIEW);
         if aligned {
@@ -109,7 +132,7 @@ impl Translator<'_> {
             } else {
                 self.asm.shift_x(Width::Q, 3, R10, RCX, VIEW);
             }
-        } else if size > 1 {
+        } else if ends_elsewhere {
             // A count that is 0 if first and last byte are in one page.
             self.asm.lea(Width::D, RCX, at(R8, size as i32 - 1));
             self.asm.shift_x(Width::D, 3, RCX, RCX, VIEW);
@@ -122,7 +145,7 @@ impl Translator<'_> {
             }
         }
         self.asm.load(Width::Q, RCX, entry);
-        if size > 1 || limited {
+        if aligned || ends_elsewhere || limited {
             self.asm.shift_x(Width::Q, 1, RCX, RCX, R10);
         }
         Some(())
@@ -144,7 +167,11 @@ impl Translator<'_> {
         let first = !self.found[group];
         if first {
             offset(self, g.low.wrapping_sub(disp));
-            self.find_host(seg, g.len, g.write, false)?;
+            if self.s.mode.paged() {
+                self.find_host(seg, g.len, g.write, false)?;
+            } else {
+                self.find_host_onward(seg, g.len, g.write)?;
+            }
             self.asm.store(Width::Q, slot, RCX);
             self.found[group] = true;
         }
@@ -156,10 +183,7 @@ impl Translator<'_> {
         if !first {
             self.asm.load(Width::Q, RCX, slot);
         }
-        let site = self.asm.jrcxz();
-        let alone =
-            Alone { n: self.n, seg, size, write, wrong: self.wrong, float: self.float, back: self.asm.pos() };
-        self.checks.push((site, Slow::Alone(alone)));
+        self.check_or_alone(seg, size, write);
         Some(())
     }
 
