@@ -248,9 +248,25 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 17] = [
-            product, pushed, divided, repeated, pages, remapped, modified, reloaded, arguments, based,
-            limited, split, framed, halves, waiting, strings, onward,
+        let directed: [fn() -> Cpu; 18] = [
+            product,
+            pushed,
+            divided,
+            repeated,
+            pages,
+            remapped,
+            modified,
+            reloaded,
+            arguments,
+            based,
+            limited,
+            split,
+            framed,
+            halves,
+            waiting,
+            strings,
+            onward,
+            written_later,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())
@@ -311,7 +327,7 @@ fn split() -> Cpu {
 /// [esi], edx, where ESI is the end of the page before the code's, of RAM, and of a page of data in turn; add edx, eax; mov
 /// [0xFF0], eax; jmp back
 fn onward() -> Cpu {
-    let mut code = vec![0x90, 0x90, 0x40, 0x90]; // nop; nop; inc eax; nop: two of them are written
+    let mut code = vec![0x90, 0x90, 0x40, 0x90]; // nop; nop, which becomes mov al, what AL was; inc eax; nop
     code.extend([0x89, 0x07, 0x89, 0x87, 0, 0x10, 0, 0, 0x8B, 0x97, 0xFD, 0x0F, 0, 0, 0x89, 0x16]);
     code.extend([0x87, 0xCE, 0x87, 0xE9]); // xchg esi, ecx; xchg ecx, ebp
     code.extend([0x01, 0xC2, 0xA3, 0xF0, 0x0F, 0, 0]);
@@ -319,6 +335,25 @@ fn onward() -> Cpu {
     let mut cpu = machine(0, &code, [0x4040_4040; 8], None);
     (cpu.regs.gpr[1], cpu.regs.gpr[5]) = (0x3_FFFE, 0x3_0FFD);
     (cpu.regs.gpr[6], cpu.regs.gpr[7]) = (CODE - 2, 0x3_0000);
+    cpu.phys_write(0x3_0FFF, 0xB0u8);
+    unpage(&mut cpu);
+    cpu
+}
+
+/// No paging, and a page gets its first code after accesses have gone on into it: mov [0x30FFE], ebx; mov [0x30000], ebx; mov
+/// [0x31FF0], ebx; call 0x31000; add ebx, 0x1000000; jmp back. 0x31000: mov al, the uppermost byte of EBX; ret
+fn written_later() -> Cpu {
+    let mut code = Vec::new();
+    for at in [0x3_0FFEu32, 0x3_0000, 0x3_1FF0] {
+        code.extend([&[0x89, 0x1D][..], &at.to_le_bytes()].concat());
+    }
+    code.push(0xE8);
+    code.extend((0x3_1000 - CODE - code.len() as u32 - 4).to_le_bytes());
+    code.extend([0x81, 0xC3, 0, 0, 0, 1]);
+    code.extend([0xEB, (code.len() as u8 + 2).wrapping_neg()]);
+    let mut cpu = machine(0, &code, [0x11B0_0000; 8], None);
+    cpu.regs.gpr[4] = STACK;
+    cpu.phys_write(0x3_1002, 0xC3u8);
     unpage(&mut cpu);
     cpu
 }
@@ -385,8 +420,20 @@ fn remapped() -> Cpu {
 #[test]
 fn directed_programs_agree() {
     for make in [
-        product, pushed, divided, repeated, reloaded, arguments, based, limited, split, framed, halves,
-        strings, onward,
+        product,
+        pushed,
+        divided,
+        repeated,
+        reloaded,
+        arguments,
+        based,
+        limited,
+        split,
+        framed,
+        halves,
+        strings,
+        onward,
+        written_later,
     ] {
         for step in [1, 5, 37] {
             lockstep(make, (1..200).step_by(step));
