@@ -97,17 +97,26 @@ fn a_full_file_system_in_memory_is_no_lack_of_memory() {
     assert_in_order(&outcome.stdout, &["No space left on device", "filled 1", "1048576 /mnt/full"]);
 }
 
-/// The first program's code is overwritten, as root may; its next instruction is its last. The kernel gives up, and the Host
-/// says where the kernel was, through the exception and back to the entry code.
+/// The first program's code is overwritten, as root may; its next instruction is its last.
+const KILL_INIT: &str = "a=$(grep -m 1 r-xp /proc/1/maps | cut -d - -f 1); dd if=/dev/zero of=/proc/1/mem bs=4k seek=$((0x$a/4096)) count=128; exit";
+
+#[test]
+fn what_a_guest_wrote_before_it_crashed_is_on_its_disk() {
+    let folder = Folder::new();
+    let disk = folder.file("disk", vec![0; 8 << 20]);
+    let options = ["--block", disk.as_str()];
+    let write = "mke2fs -q /dev/vda; mount -t ext2 /dev/vda /mnt; seq 1 99999 > /mnt/n; sync";
+    assert_eq!(shell(&folder, &options, &[write, KILL_INIT]).status, 3);
+    let outcome = shell(&folder, &options, &["mount -t ext2 -o ro /dev/vda /mnt; md5sum /mnt/n; poweroff"]);
+    assert_eq!(outcome.status, 0, "{outcome:?}");
+    // `seq 1 99999 | md5sum`
+    assert!(outcome.stdout.contains("9f588ff5001de34673652c4a767575e4  /mnt/n"), "{outcome:?}");
+}
+
+/// The kernel gives up, and the Host says where the kernel was, through the exception and back to the entry code.
 #[test]
 fn a_killed_first_program_is_a_crash_of_the_guest() {
-    let outcome = shell(
-        &Folder::new(),
-        &[],
-        &[
-            "a=$(grep -m 1 r-xp /proc/1/maps | cut -d - -f 1); dd if=/dev/zero of=/proc/1/mem bs=4k seek=$((0x$a/4096)) count=128; exit",
-        ],
-    );
+    let outcome = shell(&Folder::new(), &[], &[KILL_INIT]);
     assert_eq!(outcome.status, 3, "{outcome:?}");
     let why = "Attempted to kill init! exitcode=0x0000000b";
     assert_in_order(&outcome.stdout, &["init[1]: segfault", why]);
