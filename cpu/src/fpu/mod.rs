@@ -15,7 +15,7 @@ mod image;
 mod insn;
 mod integer;
 #[cfg(all(test, target_arch = "x86_64"))]
-mod oracle;
+pub(crate) mod oracle;
 mod remainder;
 mod scale;
 mod stack;

@@ -51,14 +51,14 @@ const INSTRUCTIONS: &[(&str, Native, [u8; 2])] = &[
 ];
 
 /// xorshift64: the same cases every time.
-fn next(seed: &mut u64) -> u64 {
+pub(crate) fn next(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
     *seed
 }
 
-fn random(seed: &mut u64) -> Extended {
+pub(crate) fn random(seed: &mut u64) -> Extended {
     let significand = match next(seed) % 8 {
         0 => 0,
         1 => 1 << 63,

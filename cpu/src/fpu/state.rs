@@ -94,6 +94,12 @@ impl Fpu {
         self.status & status::ES != 0
     }
 
+    /// No exception is unmasked, so none is pending, and precision control has a value with a meaning.
+    #[cfg(jit)]
+    pub(crate) fn runs_masked(&self) -> bool {
+        self.control & status::FLAGS == status::FLAGS && self.control & 0x300 != 0x100
+    }
+
     /// Load the control word. Bits that do not exist read as bit 6 set, the others clear.
     pub fn set_control(&mut self, value: u16) {
         self.control = value & 0x1F3F | 0x0040;

@@ -76,6 +76,16 @@ faults! {
     DirectionForgotten "direction-forgotten",
     /// A loop that waits for a port does not see the first time that the port is another.
     Overslept "overslept",
+    /// The x87 forgets where its last instruction was.
+    X87PointerKept "x87-pointer-kept",
+    /// The x87 forgets its last memory operand.
+    X87DataPointerKept "x87-data-pointer-kept",
+    /// FLDCW changes what FNSTCW reads, and nothing else.
+    X87ControlUnseen "x87-control-unseen",
+    /// The status word is left behind in the host's x87.
+    X87StatusLost "x87-status-lost",
+    /// Registers are not fetched again after a handler ran.
+    X87NotFetched "x87-not-fetched",
     /// NEG leaves the flags of NOT: none.
     NegIsNotPlusOne "neg-is-not-plus-one",
 }

@@ -26,6 +26,8 @@ mod stats;
 #[cfg(test)]
 mod tests;
 mod x86_64;
+#[cfg(test)]
+mod x87_tests;
 
 use crate::fault::Fault;
 use x86_64 as backend;
@@ -86,6 +88,8 @@ pub(crate) struct Frame {
     pub left_by: u16,
     /// For [`Leave::Moved`]: where the search for the block at EIP begins.
     pub dispatch: u64,
+    /// The guest's x87 registers on their way to the host's and back.
+    pub x87: backend::HostX87,
     /// The fault of the fetch that made compiled code leave.
     pub fault: Option<Fault>,
 }

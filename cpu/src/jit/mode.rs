@@ -47,6 +47,7 @@ const CPL_SHIFT: u32 = 4;
 /// DF.
 const DOWN: u32 = 64;
 const PAGED: u32 = 128;
+const X87: u32 = 256;
 
 fn bit(bit: u32, on: bool) -> u32 {
     if on { bit } else { 0 }
@@ -68,11 +69,13 @@ fn dynamic_class(s: &Segment) -> u32 {
 #[inline(always)]
 fn processor(cpu: &Cpu) -> u32 {
     let masks = mxcsr::FLAGS << mxcsr::MASKS_SHIFT;
-    let simd = cpu.regs.cr0 & (cr0::EM | cr0::TS) == 0 && cpu.regs.cr4 & cr4::OSFXSR != 0;
+    let float = cpu.regs.cr0 & (cr0::EM | cr0::TS) == 0;
+    let simd = float && cpu.regs.cr4 & cr4::OSFXSR != 0;
     bit(SIMD, simd)
         | bit(MASKED, cpu.simd.mxcsr & masks == masks)
         | bit(V86, cpu.regs.v86())
         | bit(TIME, cpu.regs.cr4 & cr4::TSD == 0 || cpu.regs.cpl == 0)
+        | bit(X87, float && cpu.fpu.runs_masked())
         | (cpu.regs.cpl as u32) << CPL_SHIFT
         | bit(DOWN, cpu.regs.flags.df())
         | bit(PAGED, cpu.regs.cr0 & cr0::PG != 0)
@@ -155,6 +158,12 @@ impl Mode {
     /// No SIMD floating-point exception can be raised.
     pub fn masked(&self) -> bool {
         self.0[18] & MASKED != 0
+    }
+
+    /// x87 instructions execute, and no exception can be raised or pending: CR0.EM and TS are clear, the control word
+    /// masks all. Its precision is none of the reserved ones.
+    pub fn x87(&self) -> bool {
+        self.0[18] & X87 != 0
     }
 
     /// RDTSC does not fault.

@@ -48,7 +48,15 @@ pub(super) extern "sysv64" fn seek(cpu: *mut Cpu, reason: u32) -> u64 {
 }
 
 impl Cpu {
+    /// After compiled code: the guest's x87 registers to their place.
+    #[inline(always)]
+    fn drain_x87(&mut self) {
+        let jit = &self.jit;
+        self.frame.x87.drain(&mut self.fpu, || jit.as_ref().and_then(|jit| jit.emit_fault));
+    }
+
     fn seek_code(&mut self, by_edge: bool) -> u64 {
+        self.drain_x87();
         self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);
         if self.insns >= self.stop_at {
             return 0;
@@ -65,6 +73,7 @@ impl Cpu {
     }
 
     fn call_handler(&mut self, op: &Op, checked: bool) -> u32 {
+        self.drain_x87();
         self.regs.flags.set_arith(unpacked(self.frame.flags));
         let before = self.frame.end - (self.frame.budget - BUDGET_BASE);
         self.insns = before;
@@ -269,6 +278,7 @@ impl Cpu {
         self.frame.flags = packed(self.regs.flags.arith());
         let cpu: *mut Cpu = self;
         let leave = enter(cpu, code);
+        self.drain_x87();
         if matches!(leave, Leave::Budget | Leave::Edge | Leave::Indirect) {
             self.regs.flags.set_arith(unpacked(self.frame.flags));
             self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);

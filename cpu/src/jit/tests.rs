@@ -2,11 +2,12 @@
 //! same counts, compared in everything.
 
 use crate::bus::{Bus, BusContext, EmptyBus, Width};
+use crate::fpu::{oracle::random, status};
 use crate::mem::{PhysMem, Ram};
 use crate::regs::{TableRegister, cr0};
 use crate::seg::{SegReg, Segment};
 use crate::testing::{CODE, IDT, STACK, code_of, data_of, handler, in_ring, set_descriptor, set_gate};
-use crate::{Cpu, EmitFault, Engine};
+use crate::{Cpu, EmitFault, Engine, Exit};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -16,14 +17,14 @@ const DIRECTORY: u32 = 0x20000;
 const TABLE: u32 = 0x21000;
 
 /// Compiled, for every block from its first visit on.
-fn compiled(mut cpu: Cpu) -> Cpu {
+pub(super) fn compiled(mut cpu: Cpu) -> Cpu {
     cpu.set_engine(Engine::Jit).expect("this host has a compiled engine");
     cpu.compile_after(1);
     cpu
 }
 
 /// What is not equal.
-fn difference(a: &mut Cpu, b: &mut Cpu) -> Option<String> {
+pub(super) fn difference(a: &mut Cpu, b: &mut Cpu) -> Option<String> {
     if a.regs != b.regs {
         return Some(format!("registers {:x?} against {:x?}", a.regs, b.regs));
     }
@@ -36,6 +37,9 @@ fn difference(a: &mut Cpu, b: &mut Cpu) -> Option<String> {
     if a.simd != b.simd {
         return Some(format!("SIMD {:x?} against {:x?}", a.simd, b.simd));
     }
+    if a.fpu != b.fpu {
+        return Some(format!("x87 {:x?} against {:x?}", a.fpu, b.fpu));
+    }
     let size = a.mem.ram_size() as usize;
     let (x, y) = (a.mem.slice(0, size)?, b.mem.slice(0, size)?);
     if x != y {
@@ -45,7 +49,7 @@ fn difference(a: &mut Cpu, b: &mut Cpu) -> Option<String> {
 }
 
 /// Run both to each of `stops`; the first difference, or the compiled processor.
-fn divergence(
+pub(super) fn divergence(
     make: impl Fn() -> Cpu,
     fault: Option<EmitFault>,
     stops: impl IntoIterator<Item = u64>,
@@ -59,6 +63,9 @@ fn divergence(
         }
         if let Some(what) = difference(&mut a, &mut b) {
             return Err(format!("at {stop}: {what}"));
+        }
+        if x == Exit::Halted {
+            break;
         }
     }
     Ok(b)
@@ -95,7 +102,7 @@ fn unpage(cpu: &mut Cpu) {
 }
 
 /// A handler that skips nothing but counts: every vector ends in HLT, so a fault ends the program.
-fn machine(ring: u8, code: &[u8], gpr: [u32; 8], limit: Option<u32>) -> Cpu {
+pub(super) fn machine(ring: u8, code: &[u8], gpr: [u32; 8], limit: Option<u32>) -> Cpu {
     let mut cpu = in_ring(ring, code);
     cpu.regs.gpr = gpr;
     cpu.regs.cr4 |= crate::regs::cr4::OSFXSR;
@@ -167,10 +174,42 @@ fn instruction() -> impl Strategy<Value = Vec<u8>> {
             .prop_map(|(m, o)| [&[0xF2, 0x0F, o][..], &m].concat()),
         1 => (operand.clone(), prop_oneof![Just(0x10u8), Just(0x11), Just(0x28), Just(0x29), Just(0x54), Just(0x57)])
             .prop_map(|(m, o)| [&[0x0F, o][..], &m].concat()),
+        4 => (operand.clone(), 0xD8..0xE0u8).prop_map(|(m, o)| [&[o][..], &m].concat()),
+        2 => x87(),
         3 => (0x70..0x80u8, 0..20u8).prop_map(|(o, d)| vec![o, d]),
         1 => (0..10u8).prop_map(|d| vec![0xE8, d, 0, 0, 0]),
         1 => (0..10u8).prop_map(|d| vec![0xEB, d]),
     ]
+}
+
+/// Mostly loads, so that the stack is not always empty; control words; FNSTSW AX, SAHF; FNINIT.
+pub(super) fn x87() -> impl Strategy<Value = Vec<u8>> {
+    let of_memory = [[0xD9u8, 0x05], [0xDD, 0x05], [0xDB, 0x05], [0xDB, 0x2D], [0xD9, 0x3D], [0xD9, 0x2D]];
+    let load = (0x27F00..0x2A100u32, prop::sample::select(of_memory.to_vec()));
+    // push imm32; fldcw [esp]; pop eax
+    let control = |a: u8, b: u8| vec![0x68, a | 0x3F, b & 0x1F, 0, 0, 0xD9, 0x2C, 0x24, 0x58];
+    prop_oneof![
+        4 => load.prop_map(|(at, o)| [&o[..], &at.to_le_bytes()].concat()),
+        4 => (0xE8..0xEFu8).prop_map(|b| vec![0xD9, b]),
+        2 => (0xC0..0xC8u8).prop_map(|b| vec![0xD9, b]),
+        1 => Just(vec![0xDF, 0xE0, 0x9E]),
+        1 => (any::<u8>(), any::<u8>()).prop_map(move |(a, b)| control(a, b)),
+        1 => Just(vec![0xDB, 0xE3]),
+    ]
+}
+
+/// Registers of all classes and the same in memory; a quarter of all cases begins with exceptions unmasked.
+pub(super) fn with_x87(cpu: &mut Cpu, gpr: &[u32; 8]) {
+    let mut seed = u64::from(gpr[0]) << 32 | u64::from(gpr[1]) | 1;
+    let masks = if gpr[1] & 3 != 0 { status::FLAGS } else { 0 };
+    cpu.fpu.initialize();
+    cpu.fpu.set_control(gpr[2] as u16 | masks);
+    cpu.fpu.set_top(gpr[3] as usize >> 8);
+    cpu.fpu.in_use = gpr[5] as u8;
+    cpu.fpu.regs = std::array::from_fn(|_| random(&mut seed));
+    for n in 0..0x2200 / 16 {
+        cpu.phys_write(0x27F00 + 16 * n, random(&mut seed).significand);
+    }
 }
 
 /// A random program, and where it is stopped.
@@ -222,6 +261,7 @@ impl Case {
                 let lane = |k: usize| (self.gpr[(n as usize + k) % 8] as u128) << (32 * k);
                 cpu.simd.xmm[n as usize] = lane(0) | lane(1) | lane(2) | lane(3);
             }
+            with_x87(&mut cpu, &self.gpr);
             cpu
         };
         divergence(make, fault, (1..).map(|n| n * self.step).take_while(|&n| n < 400))
@@ -248,7 +288,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 18] = [
+        let directed: [fn() -> Cpu; 20] = [
             product,
             pushed,
             divided,
@@ -267,6 +307,8 @@ fn every_fault_is_seen() {
             strings,
             onward,
             written_later,
+            conditions,
+            floating,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())
@@ -378,6 +420,32 @@ fn product() -> Cpu {
     machine(3, &[0x0F, 0xAF, 0xC3, 0x90, 0xEB, 0xFA], [0x1234_5677; 8], None)
 }
 
+/// cmp eax, eax; setbe cl; cmp eax, ebx; setbe dl; jmp back
+fn conditions() -> Cpu {
+    let code = [0x39, 0xC0, 0x0F, 0x96, 0xC1, 0x39, 0xD8, 0x0F, 0x96, 0xC2, 0xEB, 0xF4];
+    machine(3, &code, [5; 8], None)
+}
+
+/// Loads, an addition, a conversion that truncates, a double word in two pages between them, a store.
+fn floating() -> Cpu {
+    let code = [
+        &[0xD9, 0x05, 0, 0x80, 0, 0][..], // fld dword [0x8000]
+        &[0xDC, 0x05, 8, 0x80, 0, 0],     // fadd qword [0x8008]
+        &[0xD9, 0x2D, 0x10, 0x80, 0, 0],  // fldcw [0x8010]
+        &[0xDB, 0x15, 0x14, 0x80, 0, 0],  // fist dword [0x8014]
+        &[0xD9, 0x2D, 0x12, 0x80, 0, 0],  // fldcw [0x8012]
+        &[0xA1, 0xFE, 0x4F, 2, 0],        // mov eax, [0x24FFE]
+        &[0xDD, 0x1D, 0x18, 0x80, 0, 0],  // fstp qword [0x8018]
+        &[0xEB, 0xD5],
+    ];
+    let mut cpu = machine(3, &code.concat(), [STACK; 8], None);
+    cpu.fpu.initialize();
+    cpu.phys_write(0x8000, 0.5f32.to_bits());
+    cpu.phys_write(0x8008, 2.25f64.to_bits());
+    cpu.phys_write(0x8010, 0x037F_0F7Fu32);
+    cpu
+}
+
 /// push esp; pop eax; jmp back
 fn pushed() -> Cpu {
     machine(3, &[0x54, 0x58, 0xEB, 0xFC], [STACK; 8], None)
@@ -434,6 +502,8 @@ fn directed_programs_agree() {
         strings,
         onward,
         written_later,
+        conditions,
+        floating,
     ] {
         for step in [1, 5, 37] {
             lockstep(make, (1..200).step_by(step));

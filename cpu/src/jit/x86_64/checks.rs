@@ -7,6 +7,7 @@ use super::asm::{R8, R9, R10, Width, at};
 use super::property::*;
 use super::stubs::EIP;
 use super::translate::{CPU, Flow, REACH, SAVED, Slow, Translator, Wrong};
+use super::x87::Known;
 use crate::jit::EmitFault;
 use iced_x86::{FlowControl, Instruction};
 
@@ -49,6 +50,12 @@ impl Translator<'_> {
                     self.reach_here(site);
                     self.check_alone(alone);
                 }
+                Slow::X87(back) => {
+                    self.reach_here(site);
+                    self.call_place(self.s.stubs.x87_in);
+                    let site = self.asm.jmp();
+                    self.reach(site, self.place(back));
+                }
                 Slow::Budget => {
                     self.reach_here(site);
                     self.leave_before();
@@ -57,7 +64,7 @@ impl Translator<'_> {
                     let (n, wrong, float) = match slow {
                         Slow::Insn(n, wrong, float) => (n, Some(wrong), float),
                         Slow::Saved(n, float) => (n + SAVED, None, float),
-                        Slow::Budget | Slow::Alone(_) => continue,
+                        Slow::Budget | Slow::Alone(_) | Slow::X87(_) => continue,
                     };
                     if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
                         self.reach(site, self.place(place));
@@ -80,9 +87,12 @@ impl Translator<'_> {
                         self.asm.load(Width::D, R8, at(CPU, EIP));
                         self.jump_to(self.s.dispatch);
                     } else {
-                        let (after, float) = self.after[n];
+                        let (after, float, x87) = self.after[n];
                         if float {
                             self.emit_float_on();
+                        }
+                        if x87 && !self.has(EmitFault::X87NotFetched) {
+                            self.call_place(self.s.stubs.x87_in);
                         }
                         let site = self.asm.jmp();
                         self.reach(site, self.place(after));
@@ -92,6 +102,14 @@ impl Translator<'_> {
         }
     }
 
+    /// Call a place in the code memory.
+    fn call_place(&mut self, place: usize) {
+        self.asm.byte(0xE8);
+        self.asm.dword(0);
+        let site = self.asm.pos() - 4;
+        self.reach(site, place);
+    }
+
     /// Call the handler of instruction `n`; with `checked`, leave if the mode is not the same after it.
     pub(super) fn emit_call(&mut self, n: usize, checked: bool) {
         let left = (self.s.ops.len() - n) as u32;
@@ -99,17 +117,15 @@ impl Translator<'_> {
         self.asm.mov_imm(R9, left);
         let late = if self.has(EmitFault::FaultAfter) { self.s.ops[n].len as u32 } else { 0 };
         self.asm.mov_imm(R8, self.eips[n].wrapping_add(late));
-        self.asm.byte(0xE8);
-        self.asm.dword(0);
         let checked = checked && !(self.has(EmitFault::ModeUnchecked) && changes_mode(&self.s.insns[n]));
         let place = if checked { self.s.stubs.call_checked } else { self.s.stubs.call };
-        let site = self.asm.pos() - 4;
-        self.reach(site, place);
+        self.call_place(place);
     }
 
     pub(super) fn call_handler(&mut self, insn: &Instruction) -> Flow {
         self.put_right();
         self.float_off();
+        self.x87 = Known::default();
         self.then = Wrong::Nothing;
         let ends = insn.flow_control() != FlowControl::Next;
         self.emit_call(self.n, ends || changes_mode(insn));

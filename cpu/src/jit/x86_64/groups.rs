@@ -6,6 +6,7 @@
 //! nothing is known) it makes its own check, out of line.
 
 use super::property::{is_general, may_be_in_line};
+use super::x87;
 use crate::decode::Op;
 use crate::regs::gpr::{EBP, ESP};
 use crate::seg::SegReg;
@@ -123,7 +124,8 @@ pub(super) fn plan(insns: &[Instruction], ops: &[Op]) -> (Vec<Group>, Vec<Planne
         let plain = ea.mask == u32::MAX && ea.base < 8 && (ea.seg as u8) < SegReg::Fs as u8;
         if explicit && plain && matches!(size, 1 | 2 | 4 | 8) && insn.mnemonic() != Lea && is_general(insn) {
             let reads_only =
-                matches!(insn.mnemonic(), Cmp | Test | Push | Mul | Imul | Div | Idiv | Jmp | Call);
+                matches!(insn.mnemonic(), Cmp | Test | Push | Mul | Imul | Div | Idiv | Jmp | Call)
+                    || x87::only_reads(insn);
             let write = insn.op0_kind() == OpKind::Memory && !reads_only;
             let key = planner.key(ea.seg, ea.base, ea.index, ea.scale);
             uses.operand = Some(planner.add(key, ea.disp as i32, size, write));

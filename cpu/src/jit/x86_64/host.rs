@@ -3,6 +3,7 @@
 //! The interpreter has one answer for every flag. Compiled code may use a host instruction only if the host's answer
 //! is the same, so we ask it, once, over a sample of operands and counts; where it differs, the handler is used.
 
+use super::ask_x87;
 use std::arch::asm;
 use std::arch::is_x86_feature_detected;
 
@@ -23,6 +24,8 @@ pub(in crate::jit) struct Quirks {
     pub double_shifts: bool,
     /// BT and its kin change CF alone.
     pub bit_tests: bool,
+    /// The host's x87 does what the manuals leave open as the interpreter does.
+    pub x87: bool,
     /// BSF and BSR change ZF alone, and leave the destination if the source is 0.
     pub bit_scans: bool,
 }
@@ -178,6 +181,7 @@ impl Quirks {
             double_shifts: double_shifts(),
             bit_tests: bit_tests(),
             bit_scans: bit_scans(),
+            x87: ask_x87::is_as_interpreted(),
         }
     }
 }

@@ -6,19 +6,22 @@
 //! | file | what |
 //! |---|---|
 //! | `translate` | a block from its first instruction to its last; which instructions have code in line |
-//! | `integer` `shift` `stack` `string` `flow` `simd` | that code, by family |
+//! | `integer` `shift` `stack` `string` `flow` `simd` `x87` | that code, by family |
 //! | `operand` `groups` | memory operands, and the checks that neighbours share |
 //! | `checks` `edges` | what happens when a check fails; ways to other blocks |
 //! | `wrong_flags` | flags that are put right only where somebody could see them |
 //! | `property` | questions about an instruction |
-//! | `asm` `host` `stubs` | the assembler, what this host does, the fixed pieces |
+//! | `asm` `stubs` | the assembler, the fixed pieces |
+//! | `host` `ask_x87` `host_x87` | what this host does; the guest's registers in its x87 |
 
+mod ask_x87;
 mod asm;
 mod checks;
 mod edges;
 mod flow;
 mod groups;
 mod host;
+mod host_x87;
 mod integer;
 mod operand;
 mod property;
@@ -29,9 +32,11 @@ mod string;
 mod stubs;
 mod translate;
 mod wrong_flags;
+mod x87;
 
 pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};
+pub(super) use host_x87::HostX87;
 pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, dispatch, fixed};
 pub(super) use translate::{EdgeSite, Source, translate};
 

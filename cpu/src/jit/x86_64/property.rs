@@ -4,10 +4,11 @@ use super::asm::{Mem, R8, RAX, RCX, RDX, Reg, Width};
 use super::simd::uses_xmm;
 use super::string::{Kind, string};
 use super::translate::{ESP, GUEST};
+use super::x87;
 use crate::Cpu;
 use crate::flags::Flags;
 use crate::seg::{SegReg, Segment};
-use iced_x86::{FlowControl, Instruction, Mnemonic, OpKind};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind};
 use std::mem::offset_of;
 
 /// Offset in the `Cpu` of a field of a segment register.
@@ -91,6 +92,7 @@ pub(super) fn kills(insn: &Instruction) -> bool {
         || matches!(insn.mnemonic(), Comiss | Comisd | Ucomiss | Ucomisd)
         || matches!(string(insn), Some((Kind::Compare | Kind::Scan, _)))
         || matches!(insn.mnemonic(), Shl | Sal | Shr | Sar) && insn.op1_kind() != OpKind::Register
+        || x87::writes_flags(insn)
 }
 
 /// All its registers are general ones.
@@ -117,6 +119,7 @@ pub(super) fn leaves_flags(insn: &Instruction) -> bool {
     use Mnemonic::*;
     uses_xmm(insn)
         || matches!(string(insn), Some((Kind::Move | Kind::Load | Kind::Store, _)))
+        || x87::is_listed(insn) && !x87::writes_flags(insn)
         || is_general(insn)
             && matches!(
                 insn.mnemonic(),
@@ -155,6 +158,7 @@ pub(super) fn writes(insn: &Instruction, r: Reg) -> bool {
         return source && r == GUEST[6] || destination && r == GUEST[7] || kind == Kind::Load && r == RAX;
     }
     match insn.mnemonic() {
+        _ if x87::is_listed(insn) => r == RAX && insn.code() == Code::Fnstsw_AX,
         Cdq | Cwd | Mul | Rdtsc => r == RAX || r == RDX,
         Imul if insn.op_count() == 1 => r == RAX || r == RDX,
         Cwde | Cbw => r == RAX,
@@ -172,6 +176,7 @@ pub(super) fn changes_mode(insn: &Instruction) -> bool {
     let target = insn.op0_register();
     (target.is_segment_register() && insn.mnemonic() != Mnemonic::Push)
         || target.is_cr()
+        || x87::changes_control(insn)
         || matches!(
             insn.mnemonic(),
             Mnemonic::Cld
@@ -181,7 +186,6 @@ pub(super) fn changes_mode(insn: &Instruction) -> bool {
                 | Mnemonic::Clts
                 | Mnemonic::Lmsw
                 | Mnemonic::Ldmxcsr
-                | Mnemonic::Fxrstor
                 | Mnemonic::Lds
                 | Mnemonic::Les
                 | Mnemonic::Lfs

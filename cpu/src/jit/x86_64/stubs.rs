@@ -11,8 +11,11 @@
 //! | R12 | 2^44 plus the instructions that may still be retired |
 //! | R13 | the flat view, biased (see `mmu::flat`) |
 //! | RCX R8 R9 R10 | free |
+//! | the x87 | the guest's, if the frame says so: see `host_x87` |
 
 use super::groups::SLOTS;
+use super::host_x87;
+use super::x87::{CONVENTION, IMAGE, RESIDENT};
 use crate::Cpu;
 use crate::jit::mode::FRAME_BIAS;
 use crate::jit::{Frame, Leave};
@@ -51,10 +54,13 @@ pub(in crate::jit) struct Stubs {
     pub call: usize,
     /// The same for an instruction that may change the mode.
     pub call_checked: usize,
+    /// Call here to have the guest's x87 registers in the host's.
+    pub x87_in: usize,
 }
 
 type Ops = VecAssembler<X64Relocation>;
 
+/// Everything that is in host registers to the `Cpu`, and x87 registers to their image.
 fn spill(ops: &mut Ops) {
     dynasm!(ops
         ; .arch x64
@@ -69,6 +75,11 @@ fn spill(ops: &mut Ops) {
         ; mov [r11 + gpr(5)], ebp
         ; mov [r11 + gpr(6)], esi
         ; mov [r11 + gpr(7)], edi
+        ; cmp DWORD [r11 + RESIDENT], 0
+        ; je >done
+        ; fnsave [r11 + IMAGE]
+        ; fldcw [r11 + CONVENTION]
+        ; done:
     );
 }
 
@@ -114,6 +125,7 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         ; mov r9, rsi
         ; mov r12, [r11 + BUDGET]
         ; mov r13, [r11 + VIEW]
+        ; fnstcw [r11 + CONVENTION]
     );
     reload(&mut ops);
     dynasm!(ops ; .arch x64 ; jmp r9);
@@ -202,6 +214,19 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         reload(&mut ops);
         dynasm!(ops ; .arch x64 ; jmp QWORD [r11 + DISPATCH]);
     }
+    stubs.x87_in = ops.offset().0;
+    spill(&mut ops);
+    dynasm!(ops
+        ; .arch x64
+        ; push r11
+        ; mov rdi, r11
+        ; mov rax, QWORD host_x87::fill as *const () as i64
+        ; call rax
+        ; pop r11
+        ; frstor [r11 + IMAGE]
+    );
+    reload(&mut ops);
+    dynasm!(ops ; .arch x64 ; ret);
     (ops.finalize().expect("labels are local to this function"), stubs)
 }
 

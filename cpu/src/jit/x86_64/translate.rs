@@ -13,6 +13,7 @@ use super::property::*;
 use super::simd::uses_xmm;
 use super::string::string;
 use super::stubs::{EIP, Stubs};
+use super::x87::{Known, is_listed};
 use crate::decode::Op;
 use crate::jit::{EmitFault, Leave, Mode};
 use crate::mmu::flat;
@@ -126,6 +127,8 @@ pub(super) enum Slow {
     Saved(usize, bool),
     /// An access whose group knows nothing makes its own check, and goes on there.
     Alone(Alone),
+    /// The guest's x87 registers are not in the host's; it goes on there when they are.
+    X87(usize),
 }
 
 pub(super) struct Translator<'a> {
@@ -143,8 +146,8 @@ pub(super) struct Translator<'a> {
     pub islands: Vec<(usize, Slow)>,
     /// Edges that wait for their stub: number, target, place of the rel32.
     pub stubs: Vec<(usize, u32, usize)>,
-    /// Where each instruction's successor begins.
-    pub after: Vec<(usize, bool)>,
+    /// Where each instruction's successor begins, whether MXCSR is the guest's there, and whether the host's x87 is.
+    pub after: Vec<(usize, bool, bool)>,
     pub eips: Vec<u32>,
     pub edges: [Option<EdgeSite>; 2],
     pub inlined: u32,
@@ -154,6 +157,7 @@ pub(super) struct Translator<'a> {
     pub then: Wrong,
     /// MXCSR is the guest's.
     pub float: bool,
+    pub x87: Known,
     pub groups: Vec<Group>,
     pub planned: Vec<Planned>,
     /// Groups whose check has been made.
@@ -181,6 +185,7 @@ pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
         wrong: Wrong::Nothing,
         then: Wrong::Nothing,
         float: false,
+        x87: Known::default(),
         groups,
         planned,
         found: [false; SLOTS],
@@ -218,7 +223,7 @@ impl Translator<'_> {
             self.next = self.eip.wrapping_add(self.s.ops[n].len as u32);
             flow = self.one();
             self.wrong = self.then;
-            self.after.push((self.asm.pos(), self.float));
+            self.after.push((self.asm.pos(), self.float, self.x87.resident));
         }
         if matches!(flow, Flow::Next) {
             self.fall_out();
@@ -272,7 +277,7 @@ impl Translator<'_> {
                 self.islands_here();
             }
             let mark = (self.asm.pos(), self.checks.len(), self.islands.len());
-            let (wrong, float, found) = (self.wrong, self.float, self.found);
+            let (wrong, float, x87, found) = (self.wrong, self.float, self.x87, self.found);
             if insn.flow_control() != FlowControl::Next {
                 self.float_off();
             }
@@ -288,7 +293,7 @@ impl Translator<'_> {
                 self.inlined += 1;
                 return flow;
             }
-            (self.wrong, self.float, self.found) = (wrong, float, found);
+            (self.wrong, self.float, self.x87, self.found) = (wrong, float, x87, found);
             self.asm.buf.truncate(mark.0);
             self.checks.truncate(mark.1);
             self.islands.truncate(mark.2);
@@ -298,11 +303,11 @@ impl Translator<'_> {
                 break;
             }
         }
-        let (mark, wrong, float) = (self.asm.pos(), self.wrong, self.float);
+        let (mark, wrong, float, x87) = (self.asm.pos(), self.wrong, self.float, self.x87);
         let flow = self.call_handler(&insn);
         if !self.islands_reach() {
             self.asm.buf.truncate(mark);
-            (self.wrong, self.float) = (wrong, float);
+            (self.wrong, self.float, self.x87) = (wrong, float, x87);
             self.islands_here();
             return self.call_handler(&insn);
         }
@@ -369,6 +374,7 @@ impl Translator<'_> {
             Std => self.direction(true),
             _ if string(insn).is_some() => self.string(insn, op),
             _ if uses_xmm(insn) => self.simd(insn, op),
+            _ if is_listed(insn) => self.x87(insn, op),
             _ => {
                 let cc = insn.condition_code();
                 if cc == iced_x86::ConditionCode::None {
