@@ -218,6 +218,7 @@ impl Tlb {
             let mask = !(large_page_size - 1);
             let around = |page: u32, e: TlbEntry| e.is_large() && (page << 12) & mask == linear & mask;
             self.retain(|page, e| page != linear >> 12 && !around(page, e));
+            self.drop_fast();
         } else if self.lookup(linear).is_valid()
             && let Some(table) = &mut self.entries[(linear >> 22) as usize]
         {
@@ -231,12 +232,20 @@ impl Tlb {
     pub fn flush(&mut self, global_too: bool) {
         if global_too {
             self.retain(|_, _| false);
+            return self.drop_fast();
+        }
+        let forgotten = self.retain(|_, e| e.is_global());
+        if self.live.is_empty() {
+            self.drop_fast();
         } else {
-            self.retain(|_, e| e.is_global());
+            // What is fast in global pages, the kernel's mostly, stays fast.
+            forgotten.into_iter().for_each(|page| self.drop_fast_page(page << 12));
         }
     }
 
-    fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) {
+    /// Forget entries that are not to be kept: their pages. The caller drops what is fast in them.
+    fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) -> Vec<u32> {
+        let mut forgotten = Vec::new();
         let entries = &mut self.entries;
         let mut large = Lines::NONE;
         self.live.retain(|&page| {
@@ -244,6 +253,9 @@ impl Tlb {
             let slot = &mut table[page as usize % L1];
             let kept = slot.is_valid() && keep(page, *slot);
             if !kept {
+                if slot.is_valid() {
+                    forgotten.push(page);
+                }
                 *slot = TlbEntry::default();
             } else if slot.is_large() {
                 large.insert(page as usize / L1);
@@ -251,7 +263,7 @@ impl Tlb {
             kept
         });
         self.large = large;
-        self.drop_fast();
+        forgotten
     }
 
     /// Take over the entries of `other` (restoring a snapshot). What caches them stays where it is, empty.
