@@ -154,6 +154,7 @@ impl RunArgs {
         let built_in = guests.is_empty();
         let mut command_line = self.append.clone();
         if built_in {
+            ends.push(guest::check_kernel(Path::new("the built-in Guest"), embedded::GUEST, ram)?);
             guests.push(embedded::GUEST.into());
             command_line = format!("{} {}", embedded::COMMAND_LINE, self.append).trim_end().to_owned();
         }

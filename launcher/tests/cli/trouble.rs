@@ -40,8 +40,16 @@ fn out_of_memory_is_the_greedy_programs_end_alone() {
 
 #[test]
 fn too_little_memory_to_start_is_said_so() {
-    for (mem, what) in [("8", "the kernel does not fit"), ("22", "the initrd does not fit")] {
-        let outcome = ringside(["--mem", mem].into_iter().chain(LIMIT));
+    for (mem, what) in [("8", "it needs 22 MiB, --mem gives it 8"), ("22", "raise --mem")] {
+        ringside(["--mem", mem]).assert_refused(what);
+    }
+    // The Host, which finds it out by itself where nobody looked before.
+    let rom = |name| format!("{}/../roms/{name}", env!("CARGO_MANIFEST_DIR"));
+    let modules = format!("{},{}", rom("linux-6.1/vmlinux"), rom("linux-6.1/initrd.gz"));
+    for (memory, what) in [("8", "the kernel does not fit"), ("22", "the initrd does not fit")] {
+        let (host, words) = (rom("lguest-host.elf"), format!("guest-mem={memory}"));
+        let outcome =
+            ringside(["boot", &host, "--initrd", &modules, "--append", &words].into_iter().chain(LIMIT));
         assert_eq!(outcome.status, 3, "{outcome:?}");
         assert_in_order(&outcome.stderr, &["cannot start the Guest: ", what, "killed or crashed"]);
         assert_eq!(outcome.stdout, "", "{outcome:?}");

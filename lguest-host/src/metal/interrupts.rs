@@ -32,8 +32,9 @@ pub fn init() {
     outb(SLAVE + 1, 0xFF);
 }
 
-/// A device has news that is nobody's turn's: the network, the control line.
-static NEWS: AtomicBool = AtomicBool::new(false);
+/// A device has news that is nobody's turn's: the network, the control line. At first nobody knows: what came before the controllers
+/// were set up has not interrupted.
+static NEWS: AtomicBool = AtomicBool::new(true);
 
 /// Whether a device has interrupted since the last call. Asked at every exit.
 pub fn has_news() -> bool {
