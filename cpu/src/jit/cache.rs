@@ -109,6 +109,8 @@ impl Jit {
             call: run::call as *const () as u64,
             call_checked: run::call_checked as *const () as u64,
             seek: run::seek as *const () as u64,
+            refill_read: run::refill_read as *const () as u64,
+            refill_write: run::refill_write as *const () as u64,
         });
         memory.write(0, &code);
         let fixed = code.len().next_multiple_of(64);

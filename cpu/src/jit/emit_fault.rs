@@ -50,6 +50,8 @@ faults! {
     PageEndUnseen "page-end-unseen",
     /// Stores need only the right to read.
     WriteLikeRead "write-like-read",
+    /// A page that is looked up for a read is written to.
+    RefillLikeWrite "refill-like-write",
     /// Limits are not checked.
     LimitUnseen "limit-unseen",
     /// The byte after the limit is inside.

@@ -6,6 +6,7 @@ use crate::Cpu;
 use crate::decode::{Op, Prefix};
 use crate::fault::Fault;
 use crate::flags;
+use crate::mmu::Access;
 use crate::mmu::flat::FlatViews;
 use crate::simd::mxcsr;
 use iced_x86::Code;
@@ -45,6 +46,20 @@ pub(super) extern "sysv64" fn seek(cpu: *mut Cpu, reason: u32) -> u64 {
     // SAFETY: as in `call`.
     let cpu = unsafe { &mut *cpu };
     cpu.seek_code(reason == Leave::Edge as u32)
+}
+
+/// Called by compiled code whose flat view has nothing for a byte it wants to read: 1 if it has something now, else 0.
+pub(super) extern "sysv64" fn refill_read(cpu: *mut Cpu, linear: u32) -> u32 {
+    // SAFETY: as in `call`.
+    let cpu = unsafe { &mut *cpu };
+    cpu.refill(linear, Access::Read) as u32
+}
+
+/// As [`refill_read`], for a byte to be written.
+pub(super) extern "sysv64" fn refill_write(cpu: *mut Cpu, linear: u32) -> u32 {
+    // SAFETY: as in `call`.
+    let cpu = unsafe { &mut *cpu };
+    cpu.refill(linear, Access::Write) as u32
 }
 
 impl Cpu {

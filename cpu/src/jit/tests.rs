@@ -285,6 +285,7 @@ fn every_fault_is_seen() {
     let mut runner = TestRunner::deterministic();
     let cases: Vec<Case> =
         (0..400).map(|_| Case::any().new_tree(&mut runner).expect("a case").current()).collect();
+    let quirks = super::backend::Quirks::probe();
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
@@ -313,7 +314,13 @@ fn every_fault_is_seen() {
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())
             || cases.iter().any(|case| case.run(fault).is_err());
-        if !seen {
+        // On some hosts there is nothing to put right.
+        let harmless = match fault {
+            Some(EmitFault::ShiftAfKept) => quirks.shifts_clear_af,
+            Some(EmitFault::ProductFlagsKept) => quirks.products,
+            _ => false,
+        };
+        if seen == harmless {
             unseen.push(name);
         }
     }
@@ -415,9 +422,12 @@ fn strings() -> Cpu {
     cpu
 }
 
-/// imul eax, ebx; nop; jmp back
+/// imul eax, ebx; nop; imul eax, ecx (0); nop; mov eax, ebx; jmp back: hosts agree on SF, but not on ZF.
 fn product() -> Cpu {
-    machine(3, &[0x0F, 0xAF, 0xC3, 0x90, 0xEB, 0xFA], [0x1234_5677; 8], None)
+    let code = [0x0F, 0xAF, 0xC3, 0x90, 0x0F, 0xAF, 0xC1, 0x90, 0x89, 0xD8, 0xEB, 0xF4];
+    let mut gpr = [0x1234_5677; 8];
+    gpr[1] = 0;
+    machine(3, &code, gpr, None)
 }
 
 /// cmp eax, eax; setbe cl; cmp eax, ebx; setbe dl; jmp back

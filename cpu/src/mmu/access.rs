@@ -4,6 +4,7 @@
 //! with code, an alignment check, a watchpoint) ends in `*_slow`, which gives the same result at leisure.
 
 use super::Access;
+use super::TlbEntry;
 use super::tlb::View;
 use crate::Cpu;
 use crate::fault::Fault;
@@ -214,14 +215,58 @@ impl Cpu {
             PageKind::Rom(offset) => (offset, false),
             PageKind::Bus => return,
         };
+        let entry = self.paging().then(|| self.tlb.lookup(linear));
+        self.fill_fast(view, linear, offset, access, ram, entry);
+    }
+
+    /// Make accesses like `access` to RAM or ROM at `offset` fast; `entry` is the translation, if there is paging.
+    #[inline]
+    fn fill_fast(
+        &mut self,
+        view: View,
+        linear: u32,
+        offset: u32,
+        access: Access,
+        ram: bool,
+        entry: Option<TlbEntry>,
+    ) {
+        let user = view == View::User;
         let mut write = ram && self.mem.allows_fast_writes(offset);
         let mut fetch = true;
-        if self.paging() {
-            let entry = self.tlb.lookup(linear);
+        if let Some(entry) = entry {
             write &= entry.is_dirty() && self.permits(entry, Access::Write, user);
             fetch = self.permits(entry, Access::Fetch, user);
         }
-        self.tlb.fill_fast(view, linear, offset, access, [write, fetch, !self.paging()]);
+        self.tlb.fill_fast(view, linear, offset, access, [write, fetch, entry.is_none()]);
+    }
+
+    /// Compiled code found nothing in its flat view for a byte at `linear` that an instruction is about to read or write. Whether
+    /// there is something now; if not, nothing has changed, and the instruction's handler knows why.
+    ///
+    /// It does what the handler's access would begin with, so it is exact as long as nothing comes before that access.
+    #[cfg(jit)]
+    pub(crate) fn refill(&mut self, linear: u32, access: Access) -> bool {
+        let view = self.view;
+        let Some(flat) = &self.tlb.flat else { return false };
+        if view == View::Checked || flat.permits(view as usize, linear, access) || self.watches_page(linear) {
+            return false;
+        }
+        let (phys, entry) = if self.paging() {
+            match self.translate_quietly(linear, access, view == View::User) {
+                Some((phys, entry)) => (phys, Some(entry)),
+                None => return false,
+            }
+        } else {
+            (linear as u64, None)
+        };
+        let (offset, ram) = match self.mem.page_kind(self.gate_a20(phys)) {
+            PageKind::Ram(offset) => (offset, true),
+            PageKind::Rom(offset) => (offset, false),
+            PageKind::Bus => return false,
+        };
+        self.fill_fast(view, linear, offset, access, ram, entry);
+        !self.attention
+            && self.tlb.flat.as_ref().is_some_and(|flat| flat.permits(view as usize, linear, access))
     }
 
     /// Backing-store offset of the code byte at linear address `linear`, or `None` if it is not in RAM or ROM.

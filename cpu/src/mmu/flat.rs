@@ -10,6 +10,7 @@
 //! So a hit needs no tag, no compare and no flag: index, load, and a jump if the result is zero. As the fast views,
 //! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
 
+use super::Access;
 use memmap2::MmapMut;
 use std::io;
 
@@ -174,6 +175,17 @@ impl FlatViews {
     /// The view with the number of a [`super::View`].
     pub fn view(&self, n: usize) -> &FlatView {
         &self.views[n]
+    }
+
+    /// Whether accesses to the page of `linear` find an entry.
+    #[inline]
+    pub fn permits(&self, view: usize, linear: u32, access: Access) -> bool {
+        let table = match access {
+            Access::Read => READS,
+            Access::Write => WRITES,
+            Access::Fetch => FETCHES,
+        };
+        self.views[view].get(table, linear >> 12) != 0
     }
 
     /// Entries made so far.

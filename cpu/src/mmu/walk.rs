@@ -3,8 +3,10 @@
 use super::{Access, TlbEntry, pf_error};
 use crate::Cpu;
 use crate::fault::Fault;
+use crate::mem::PageKind;
 use crate::mutant::Mutant;
 use crate::regs::{EFER_NXE, cr0, cr4};
+use crate::word::Word;
 
 const P: u64 = 1;
 const RW: u64 = 1 << 1;
@@ -38,18 +40,14 @@ impl Cpu {
             return Ok(linear as u64);
         }
         let cached = self.tlb.lookup(linear);
-        if cached.is_valid()
-            && self.permits(cached, access, user)
-            && (access != Access::Write || cached.is_dirty())
-        {
+        if self.suffices(cached, access, user) {
             return Ok(cached.frame() | (linear & 0xFFF) as u64);
         }
-        let entry = self.walk(linear, access, user)?;
-        if cached.is_valid() && !entry.permits_all_of(cached) {
-            // Code may be running there: both engines look it up again before the next instruction.
-            self.attention = true;
-        }
-        self.tlb.insert(linear, entry);
+        let entry = match self.walk::<true>(linear, access, user) {
+            Ok(entry) => entry,
+            Err(code) => return Err(self.page_fault(linear, code)),
+        };
+        self.cache(linear, cached, entry);
         Ok(entry.frame() | (linear & 0xFFF) as u64)
     }
 
@@ -68,7 +66,44 @@ impl Cpu {
         }
     }
 
-    fn walk(&mut self, linear: u32, access: Access, user: bool) -> Result<TlbEntry, Fault> {
+    /// [`Self::translate`] for compiled code that found nothing fast, if that is a matter of memory alone: false, and nothing
+    /// happened, if it would be a page fault or if some table is a device.
+    #[cfg(jit)]
+    pub(crate) fn translate_quietly(
+        &mut self,
+        linear: u32,
+        access: Access,
+        user: bool,
+    ) -> Option<(u64, TlbEntry)> {
+        let offset = (linear & 0xFFF) as u64;
+        let cached = self.tlb.lookup(linear);
+        if self.suffices(cached, access, user) {
+            return Some((cached.frame() | offset, cached));
+        }
+        let entry = self.walk::<false>(linear, access, user).ok()?;
+        self.cache(linear, cached, entry);
+        Some((entry.frame() | offset, entry))
+    }
+
+    /// Whether a cached translation is all that an access needs.
+    fn suffices(&self, cached: TlbEntry, access: Access, user: bool) -> bool {
+        cached.is_valid()
+            && self.permits(cached, access, user)
+            && (access != Access::Write || cached.is_dirty())
+    }
+
+    /// A walk that found `cached` in the TLB made `entry`.
+    fn cache(&mut self, linear: u32, cached: TlbEntry, entry: TlbEntry) {
+        if cached.is_valid() && !entry.permits_all_of(cached) {
+            // Code may be running there: both engines look it up again before the next instruction.
+            self.attention = true;
+        }
+        self.tlb.insert(linear, entry);
+    }
+
+    /// The entry that the tables have for an access, its accessed and dirty bits set; else the error code of its page fault. Without
+    /// `BUS`, tables that are no memory count as absent.
+    fn walk<const BUS: bool>(&mut self, linear: u32, access: Access, user: bool) -> Result<TlbEntry, u16> {
         let pae = self.regs.cr4 & cr4::PAE != 0;
         let nxe = pae && self.regs.msr.efer & EFER_NXE != 0;
         let mut code = 0;
@@ -82,11 +117,8 @@ impl Cpu {
             code |= pf_error::FETCH;
         }
 
-        let found = if pae { self.walk_pae(linear, nxe) } else { self.walk_two_level(linear) };
-        let (upper, leaf, large_size) = match found {
-            Ok(found) => found,
-            Err(extra) => return Err(self.page_fault(linear, code | extra)),
-        };
+        let found = if pae { self.walk_pae::<BUS>(linear, nxe) } else { self.walk_two_level::<BUS>(linear) };
+        let (upper, leaf, large_size) = found.map_err(|extra| code | extra)?;
         let combined = upper.value & leaf.value;
         let large = large_size != 0;
         let frame = if large {
@@ -102,7 +134,7 @@ impl Cpu {
             .no_execute((upper.value | leaf.value) & NX != 0)
             .large(large);
         if !self.permits(entry, access, user) {
-            return Err(self.page_fault(linear, code | pf_error::PRESENT));
+            return Err(code | pf_error::PRESENT);
         }
 
         if upper.at != leaf.at {
@@ -114,8 +146,8 @@ impl Cpu {
     }
 
     /// Page directory and page table. Returns the directory entry, the leaf, and the page size if it is a large one.
-    fn walk_two_level(&mut self, linear: u32) -> Result<(Entry, Entry, u64), u16> {
-        let pde = self.entry32((self.regs.cr3 & !0xFFF) as u64 | (linear >> 20 & 0xFFC) as u64)?;
+    fn walk_two_level<const BUS: bool>(&mut self, linear: u32) -> Result<(Entry, Entry, u64), u16> {
+        let pde = self.entry32::<BUS>((self.regs.cr3 & !0xFFF) as u64 | (linear >> 20 & 0xFFC) as u64)?;
         if pde.value & PS != 0 && self.regs.cr4 & cr4::PSE != 0 {
             // No PSE-36: the high address bits are reserved (SDM vol. 3, table 4-4).
             if pde.value & 0x003F_E000 != 0 {
@@ -123,41 +155,53 @@ impl Cpu {
             }
             return Ok((pde, pde, 4 << 20));
         }
-        let pte = self.entry32(pde.value & !0xFFF | (linear >> 10 & 0xFFC) as u64)?;
+        let pte = self.entry32::<BUS>(pde.value & !0xFFF | (linear >> 10 & 0xFFC) as u64)?;
         Ok((pde, pte, 0))
     }
 
     /// PDPTE registers, page directory and page table with 8-byte entries.
-    fn walk_pae(&mut self, linear: u32, nxe: bool) -> Result<(Entry, Entry, u64), u16> {
+    fn walk_pae<const BUS: bool>(&mut self, linear: u32, nxe: bool) -> Result<(Entry, Entry, u64), u16> {
         let reserved = (0x7FFF_FFFF_FFFF_FFFF & !PHYS_MASK) | if nxe { 0 } else { NX };
         let pdpte = self.regs.pdpte[(linear >> 30) as usize];
         if pdpte & P == 0 {
             return Err(0);
         }
-        let pde = self.entry64(pdpte & PHYS_MASK & !0xFFF | (linear >> 18 & 0xFF8) as u64, reserved)?;
+        let pde =
+            self.entry64::<BUS>(pdpte & PHYS_MASK & !0xFFF | (linear >> 18 & 0xFF8) as u64, reserved)?;
         if pde.value & PS != 0 {
             if pde.value & 0x001F_E000 != 0 {
                 return Err(pf_error::PRESENT | pf_error::RESERVED);
             }
             return Ok((pde, pde, 2 << 20));
         }
-        let pte = self.entry64(pde.value & PHYS_MASK & !0xFFF | (linear >> 9 & 0xFF8) as u64, reserved)?;
+        let pte =
+            self.entry64::<BUS>(pde.value & PHYS_MASK & !0xFFF | (linear >> 9 & 0xFF8) as u64, reserved)?;
         Ok((pde, pte, 0))
     }
 
-    fn entry32(&mut self, at: u64) -> Result<Entry, u16> {
-        let value = self.phys_read::<u32>(at) as u64;
+    fn entry32<const BUS: bool>(&mut self, at: u64) -> Result<Entry, u16> {
+        let value = self.table_entry::<BUS, u32>(at) as u64;
         if value & P == 0 { Err(0) } else { Ok(Entry { at, value }) }
     }
 
-    fn entry64(&mut self, at: u64, reserved: u64) -> Result<Entry, u16> {
-        let value = self.phys_read::<u64>(at);
+    fn entry64<const BUS: bool>(&mut self, at: u64, reserved: u64) -> Result<Entry, u16> {
+        let value = self.table_entry::<BUS, u64>(at);
         if value & P == 0 {
             Err(0)
         } else if value & reserved != 0 {
             Err(pf_error::PRESENT | pf_error::RESERVED)
         } else {
             Ok(Entry { at, value })
+        }
+    }
+
+    /// An entry of a table; without `BUS`, 0 if it is no memory.
+    #[inline(always)]
+    fn table_entry<const BUS: bool, W: Word>(&mut self, at: u64) -> W {
+        if !BUS && self.mem.page_kind(self.gate_a20(at)) == PageKind::Bus {
+            W::from_u64(0)
+        } else {
+            self.phys_read(at)
         }
     }
 

@@ -57,7 +57,7 @@ impl Guest {
             hcall::NEW_PGTABLE => self.new_page_table(a),
             hcall::FLUSH_TLB if broken("flush-tlb-ignored") => Ok(()),
             hcall::FLUSH_TLB if a == 0 => {
-                self.shadow.flush_user();
+                self.shadow.flush_user(&self.ram);
                 Ok(())
             }
             hcall::FLUSH_TLB => {

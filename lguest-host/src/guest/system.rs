@@ -107,7 +107,7 @@ impl Guest {
                 self.system.cr0 = value;
                 self.ts = value & CR0_TS != 0;
                 if paging_on {
-                    self.shadow.load_root(self.system.cr3, false);
+                    self.shadow.load_root(&self.ram, self.system.cr3, false);
                 }
             }
             2 => {
@@ -119,7 +119,7 @@ impl Guest {
                 self.system.cr3 = value & !0xFFF;
                 if self.system.cr0 & CR0_PG != 0 && !broken("cr3-load-ignored") {
                     // Global pages are the kernel's, and they stay.
-                    self.shadow.load_root(self.system.cr3, self.system.cr4 & CR4_PGE != 0);
+                    self.shadow.load_root(&self.ram, self.system.cr3, self.system.cr4 & CR4_PGE != 0);
                 }
             }
             4 => {

@@ -172,24 +172,32 @@ impl Shadow {
 
     /// CR3, of a Guest that programs it itself (6.1): mirror the table at `gpgdir`, which is what it is whenever it is looked at.
     /// Everything is forgotten, as a processor's translations are; with `keep_kernel` not what is the kernel's.
-    pub fn load_root(&mut self, gpgdir: u32, keep_kernel: bool) {
+    pub fn load_root(&mut self, ram: &GuestRam, gpgdir: u32, keep_kernel: bool) {
         if self.is_linear() {
             return self.leave_linear_mode(gpgdir, &NON_PAE);
         }
-        if keep_kernel {
-            self.release_user(self.current);
-        } else {
+        if !keep_kernel {
             self.release_all();
         }
+        if let Some(n) = self.find(gpgdir) {
+            self.current = n;
+            return self.flush_user(ram);
+        }
+        self.current = self.victim;
+        self.victim = (self.victim + 1) % ROOTS;
+        self.release_user(self.current);
         self.roots[self.current].gpgdir = Some(gpgdir);
     }
 
-    /// INVLPG: forget the page of `address`.
+    /// INVLPG: forget the page of `address`, the kernel's in all roots.
     pub fn invalidate(&mut self, address: u32) {
-        if address < SWITCHER
-            && let Some(table) = self.leaf_table(self.current, address)
-        {
-            self.pool.write(table, leaf_index(address), 0);
+        let roots = if address < self.kernel_address { self.current..self.current + 1 } else { 0..ROOTS };
+        for n in roots {
+            if address < SWITCHER
+                && let Some(table) = self.leaf_table(n, address)
+            {
+                self.pool.write(table, leaf_index(address), 0);
+            }
         }
     }
 
@@ -224,8 +232,8 @@ impl Shadow {
     }
 
     /// FLUSH_TLB 0.
-    pub fn flush_user(&mut self) {
-        self.release_user(self.current);
+    pub fn flush_user(&mut self, ram: &GuestRam) {
+        self.look_again(ram, index(self.kernel_address));
     }
 
     /// FLUSH_TLB 1 and everything as drastic: release everything in all roots. The stack must be pinned afterwards.
@@ -289,9 +297,14 @@ impl Shadow {
         let before = self.roots[self.current].entry(&self.pool, index);
         // The Guest may have widened its upper entry meanwhile.
         let entry = if before & bits::PRESENT != 0 { before } else { self.allocate()? } | upper_flags & 0xFFF;
+        let root = &mut self.roots[self.current];
         if entry != before {
-            self.roots[self.current].set_used(&mut self.pool, index, entry);
+            root.set_used(&mut self.pool, index, entry);
         }
+        if before & bits::PRESENT == 0 {
+            root.begin_note(index);
+        }
+        root.note(address);
         let table = entry & !(PAGE - 1);
         self.pool.write(table, leaf_index(address), leaf as u64);
         Ok(table)

@@ -57,6 +57,13 @@ impl Pool {
         self.pointer(frame, index).map_or(0, |at| unsafe { at.read() })
     }
 
+    /// `N` entries of the table in `frame` from `first` on.
+    pub fn entries<const N: usize>(&mut self, frame: u32, first: u32) -> Option<&mut [u64; N]> {
+        self.pointer(frame, first + N as u32 - 1)?;
+        // SAFETY: from the first to the last inside a frame of the pool, which is borrowed as long as they are; any bits are entries.
+        self.pointer(frame, first).map(|at| unsafe { &mut *at.cast() })
+    }
+
     /// Set entry `index` of the table in `frame`.
     pub fn write(&mut self, frame: u32, index: u32, entry: u64) {
         if let Some(at) = self.pointer(frame, index) {

@@ -27,6 +27,20 @@ pub const fn leaf_index(address: u32) -> u32 {
     address >> 12 & (LEAVES - 1)
 }
 
+/// Leaves filled together: see [`Root::note`].
+pub const GROUP: u32 = 16;
+/// Leaf tables of which a root remembers what was filled.
+const NOTES: usize = 64;
+
+/// Which groups of a leaf table may hold leaves: a bit each.
+#[derive(Clone, Copy)]
+struct Note {
+    index: u32,
+    groups: u32,
+}
+
+const NO_NOTE: Note = Note { index: ENTRIES, groups: 0 };
+
 /// A root.
 #[derive(Clone, Copy)]
 pub struct Root {
@@ -38,6 +52,8 @@ pub struct Root {
     directories: [u32; 4],
     /// Its entries that lead somewhere, but for the Switcher's, a bit each: a CR3 load looks at a few of them, not at thousands.
     used: [u32; ENTRIES as usize / 32],
+    /// By the index of the entry, modulo their number. An entry that has lost its place to another has none.
+    notes: [Note; NOTES],
 }
 
 impl Root {
@@ -49,7 +65,8 @@ impl Root {
             pool.write(pointers, n * POINTERS / 8 + slot, (*directory | bits::PRESENT) as u64);
         }
         let used = [0; ENTRIES as usize / 32];
-        Some(Root { gpgdir: None, cr3: pointers + n * POINTERS, directories, used })
+        let notes = [NO_NOTE; NOTES];
+        Some(Root { gpgdir: None, cr3: pointers + n * POINTERS, directories, used, notes })
     }
 
     fn directory(&self, index: u32) -> u32 {
@@ -78,23 +95,53 @@ impl Root {
         (entry & bits::PRESENT != 0).then_some(entry & !(PAGE - 1))
     }
 
-    /// The first entry in use from `from` on and below `end`, no longer marked.
-    pub fn take_used(&mut self, from: u32, end: u32) -> Option<u32> {
+    /// Begin to remember what is filled in the table of entry `index`, which is empty.
+    pub fn begin_note(&mut self, index: u32) {
+        self.notes[index as usize % NOTES] = Note { index, groups: 0 };
+    }
+
+    /// A leaf for `address` was written.
+    pub fn note(&mut self, address: u32) {
+        let index = index(address);
+        let note = &mut self.notes[index as usize % NOTES];
+        if note.index == index {
+            note.groups |= 1 << (leaf_index(address) / GROUP);
+        }
+    }
+
+    /// Groups of the table of entry `index` that may hold leaves, if that is known.
+    pub fn noted(&self, index: u32) -> Option<u32> {
+        let note = &self.notes[index as usize % NOTES];
+        (note.index == index).then_some(note.groups)
+    }
+
+    /// Only these groups may, from now on.
+    pub fn set_noted(&mut self, index: u32, groups: u32) {
+        self.notes[index as usize % NOTES] = Note { index, groups };
+    }
+
+    /// The first entry in use from `from` on and below `end`.
+    pub fn next_used(&self, from: u32, end: u32) -> Option<u32> {
         let mut index = from;
         while index < end {
-            let word = &mut self.used[(index / 32) as usize % (ENTRIES as usize / 32)];
-            let rest = *word >> (index % 32);
-            if rest == 0 {
-                index = (index / 32 + 1) * 32;
-                continue;
+            let rest = self.used[(index / 32) as usize % (ENTRIES as usize / 32)] >> (index % 32);
+            if rest != 0 {
+                index += rest.trailing_zeros();
+                return (index < end).then_some(index);
             }
-            index += rest.trailing_zeros();
-            if index >= end {
-                return None;
-            }
-            *word &= !(1 << (index % 32));
-            return Some(index);
+            index = (index / 32 + 1) * 32;
         }
         None
+    }
+
+    /// The first entry in use from `from` on and below `end`, no longer marked.
+    pub fn take_used(&mut self, from: u32, end: u32) -> Option<u32> {
+        let index = self.next_used(from, end)?;
+        self.used[(index / 32) as usize % self.used.len()] &= !(1 << (index % 32));
+        let note = &mut self.notes[index as usize % NOTES];
+        if note.index == index {
+            *note = NO_NOTE;
+        }
+        Some(index)
     }
 }

@@ -40,6 +40,28 @@ impl Format {
         if self.entry_bytes == 8 { ram.read(at) } else { ram.read::<u32>(at).map(u64::from) }
     }
 
+    /// Guest-physical address of the leaf for `address` in the tables at `gpgdir`, and what the levels above it grant; `None` if
+    /// something on the way is absent.
+    ///
+    /// # Errors
+    /// BAD_PGD, BAD_PMD, BAD_READ.
+    pub fn leaf(&self, ram: &GuestRam, gpgdir: u32, address: u32) -> Outcome<Option<(u32, u32)>> {
+        let mut table = gpgdir & self.top_mask;
+        let mut upper = bits::UPPER;
+        for level in self.upper {
+            let at = table.wrapping_add(self.entry_bytes * self.index(level.shift, address));
+            let entry = self.read(ram, at)?;
+            if entry as u32 & bits::PRESENT == 0 {
+                return Ok(None);
+            }
+            let ok = entry as u32 & (PAGE - 1) & !level.flags == 0 && page_of(entry) < ram.pages();
+            require(ok, level.category, entry as u32)?;
+            upper &= entry as u32 | level.grants;
+            table = entry as u32 & !(PAGE - 1);
+        }
+        Ok(Some((table.wrapping_add(self.entry_bytes * self.index(12, address)), upper)))
+    }
+
     /// Set the flags of the entry at `at`: its low word.
     pub fn write_flags(ram: &GuestRam, at: u32, entry: u64) -> Outcome<()> {
         ram.write(at, entry as u32)
@@ -54,20 +76,7 @@ impl Shadow {
             let leaf = physical & !(PAGE - 1) | bits::PRESENT | bits::WRITABLE;
             return Ok(Some(Found { at: None, leaf: leaf as u64, upper: bits::UPPER }));
         };
-        let mut table = gpgdir & format.top_mask;
-        let mut upper = bits::UPPER;
-        for level in format.upper {
-            let at = table.wrapping_add(format.entry_bytes * format.index(level.shift, address));
-            let entry = format.read(ram, at)?;
-            if entry as u32 & bits::PRESENT == 0 {
-                return Ok(None);
-            }
-            let ok = entry as u32 & (PAGE - 1) & !level.flags == 0 && page_of(entry) < ram.pages();
-            require(ok, level.category, entry as u32)?;
-            upper &= entry as u32 | level.grants;
-            table = entry as u32 & !(PAGE - 1);
-        }
-        let at = table.wrapping_add(format.entry_bytes * format.index(12, address));
+        let Some((at, upper)) = format.leaf(ram, gpgdir, address)? else { return Ok(None) };
         let leaf = format.read(ram, at)?;
         Ok((leaf as u32 & bits::PRESENT != 0).then_some(Found { at: Some(at), leaf, upper }))
     }

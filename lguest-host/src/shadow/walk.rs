@@ -1,8 +1,9 @@
 //! Page faults and SET_PTE: entries of the Guest's tables become entries of the shadow (4.3, 4.7).
 
-use super::root::leaf_index;
+use super::root::{GROUP, SPAN_SHIFT, leaf_index};
 use super::tables::{check_leaf, page_of};
 use super::{Format, Shadow, bits};
+use crate::abi::PAGE;
 use crate::death::{Category, Outcome, require};
 use crate::mutant::broken;
 use crate::ram::GuestRam;
@@ -12,9 +13,6 @@ use switcher_asm::SWITCHER;
 const FAULT_PRESENT: u32 = 1;
 const FAULT_WRITE: u32 = 2;
 const FAULT_USER: u32 = 4;
-
-/// Entries looked at on a page fault, a power of 2.
-const AROUND: u32 = 16;
 
 /// What became of a page fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,26 +75,78 @@ impl Shadow {
     /// and so may be in a processor's TLB at any time. Most page faults of a Guest come right after a CR3 load, for pages that
     /// it goes on using.
     fn fill_around(&mut self, ram: &GuestRam, at: u32, table: u32, address: u32) -> Outcome<()> {
-        const USED: u32 = bits::PRESENT | bits::ACCESSED;
-        let first = leaf_index(address) & !(AROUND - 1);
-        let mut entries = [0u64; AROUND as usize];
-        if self.is_pae() {
-            entries = ram.read(at & !(8 * AROUND - 1))?;
-        } else {
-            let narrow: [u32; AROUND as usize] = ram.read(at & !(4 * AROUND - 1))?;
-            for (to, entry) in entries.iter_mut().zip(narrow) {
-                *to = entry as u64;
-            }
-        }
-        for (index, entry) in (first..).zip(entries) {
-            let leaf = entry as u32;
-            let usable = leaf & (USED | bits::LARGE) == USED && page_of(entry) < ram.pages();
-            if usable && self.pool.read(table, index) == 0 {
-                let leaf = self.shadow_of(ram, leaf, leaf & bits::DIRTY != 0);
-                self.pool.write(table, index, leaf as u64);
+        let shadows = self.group(ram, at)?;
+        let first = leaf_index(address) & !(GROUP - 1);
+        let Some(entries) = self.pool.entries::<{ GROUP as usize }>(table, first) else { return Ok(()) };
+        for (entry, shadow) in entries.iter_mut().zip(shadows) {
+            if *entry == 0 {
+                *entry = shadow as u64;
             }
         }
         Ok(())
+    }
+
+    /// What the shadow may have for the leaves around the Guest's at `at` without being asked.
+    fn group(&self, ram: &GuestRam, at: u32) -> Outcome<[u32; GROUP as usize]> {
+        const USED: u32 = bits::PRESENT | bits::ACCESSED;
+        let usable = |low: u32, high: u32| {
+            let ok = low & (USED | bits::LARGE) == USED && high == 0 && low >> 12 < ram.pages();
+            if ok { self.shadow_of(ram, low, low & bits::DIRTY != 0) } else { 0 }
+        };
+        Ok(if self.is_pae() {
+            let leaves: [[u32; 2]; GROUP as usize] = ram.read(at & !(8 * GROUP - 1))?;
+            leaves.map(|[low, high]| usable(low, high))
+        } else {
+            let leaves: [u32; GROUP as usize] = ram.read(at & !(4 * GROUP - 1))?;
+            leaves.map(|low| usable(low, 0))
+        })
+    }
+
+    /// Everything the current root has below entry `end` is made anew from the Guest's tables, as far as it was used before. What
+    /// that leaves out comes by a page fault, as after a flush; what it brings, a processor might have fetched again at once.
+    pub(super) fn look_again(&mut self, ram: &GuestRam, end: u32) {
+        let n = self.current;
+        let mut next = 0;
+        while let Some(index) = self.roots[n].next_used(next, end) {
+            next = index + 1;
+            if !self.look_again_at(ram, index) {
+                self.release(n, index, next);
+            }
+        }
+    }
+
+    /// The same for entry `index`. False if nothing is left of it, or nobody knows what there is.
+    fn look_again_at(&mut self, ram: &GuestRam, index: u32) -> bool {
+        let root = &self.roots[self.current];
+        let (Some(format), Some(gpgdir), Some(groups)) = (self.format, root.gpgdir, root.noted(index)) else {
+            return false;
+        };
+        let before = root.entry(&self.pool, index);
+        let table = before & !(PAGE - 1);
+        // What is wrong with the Guest's tables will be its end when it uses them.
+        let Ok(Some((at, upper))) = format.leaf(ram, gpgdir, index << SPAN_SHIFT) else { return false };
+        let (mut rest, mut left) = (groups, 0);
+        while rest != 0 {
+            let group = rest.trailing_zeros();
+            rest &= rest - 1;
+            let Ok(shadows) = self.group(ram, at + format.entry_bytes * GROUP * group) else { return false };
+            let Some(entries) = self.pool.entries::<{ GROUP as usize }>(table, GROUP * group) else {
+                return false;
+            };
+            for (entry, shadow) in entries.iter_mut().zip(shadows) {
+                *entry = shadow as u64;
+            }
+            if shadows.iter().any(|&shadow| shadow != 0) {
+                left |= 1 << group;
+            }
+        }
+        let entry = table | bits::PRESENT | self.upper_flags(upper) & 0xFFF;
+        let root = &mut self.roots[self.current];
+        if entry != before {
+            root.set_used(&mut self.pool, index, entry);
+        }
+        root.set_noted(index, left);
+        left != 0
     }
 
     /// The Guest's flags without G, the real frame, and read-only until dirty. The leaf is checked: all of it is in the low word.
@@ -147,6 +197,9 @@ impl Shadow {
         let Some(table) = self.leaf_table(n, address) else { return Ok(()) };
         let dirty = flags & bits::DIRTY != 0 || broken("set-pte-clean-writable");
         let shadow = if install { self.shadow_of(ram, flags, dirty) } else { 0 };
+        if install {
+            self.roots[n].note(address);
+        }
         self.pool.write(table, leaf_index(address), shadow as u64);
         Ok(())
     }

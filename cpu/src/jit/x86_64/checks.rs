@@ -50,6 +50,12 @@ impl Translator<'_> {
                     self.reach_here(site);
                     self.check_alone(alone);
                 }
+                Slow::Refill(r) => {
+                    self.reach_here(site);
+                    self.refill_or_go_on(r.write, r.again);
+                    let handler = self.asm.jmp();
+                    self.islands.push((handler, Slow::Insn(r.n, r.wrong, false)));
+                }
                 Slow::X87(back) => {
                     self.reach_here(site);
                     self.call_place(self.s.stubs.x87_in);
@@ -64,7 +70,7 @@ impl Translator<'_> {
                     let (n, wrong, float) = match slow {
                         Slow::Insn(n, wrong, float) => (n, Some(wrong), float),
                         Slow::Saved(n, float) => (n + SAVED, None, float),
-                        Slow::Budget | Slow::Alone(_) | Slow::X87(_) => continue,
+                        Slow::Budget | Slow::Alone(_) | Slow::Refill(_) | Slow::X87(_) => continue,
                     };
                     if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
                         self.reach(site, self.place(place));
@@ -103,7 +109,7 @@ impl Translator<'_> {
     }
 
     /// Call a place in the code memory.
-    fn call_place(&mut self, place: usize) {
+    pub(super) fn call_place(&mut self, place: usize) {
         self.asm.byte(0xE8);
         self.asm.dword(0);
         let site = self.asm.pos() - 4;

@@ -20,6 +20,10 @@ pub(in crate::jit) struct Quirks {
     pub logic: bool,
     /// OF after shifts and rotates by more than one is that of the last step. Nothing is expected of AF.
     pub shifts: bool,
+    /// AF is 0 after SHL, SHR and SAR, as Intel's processors leave it; AMD's set it.
+    pub shifts_clear_af: bool,
+    /// After MUL and IMUL AF is 0, and SF, ZF and PF are those of the low half.
+    pub products: bool,
     /// SHLD and SHRD: OF says whether the sign changed, AF is 0.
     pub double_shifts: bool,
     /// BT and its kin change CF alone.
@@ -58,6 +62,21 @@ macro_rules! run {
             asm!(
                 "push {f}", "popfq", $insn, "pushfq", "pop {f}",
                 f = inout(reg) flags, inout("eax") a, in("edx") $d, in("ecx") $c,
+            );
+        }
+        (a as u32, flags & ARITH)
+    }};
+}
+
+/// The same for an instruction that writes EDX, too; its operand is ECX.
+macro_rules! run_wide {
+    ($insn:literal, $a:expr, $c:expr, $flags:expr) => {{
+        let (mut a, mut flags): (u64, u64) = ($a as u64, $flags);
+        // SAFETY: as in `run`.
+        unsafe {
+            asm!(
+                "push {f}", "popfq", $insn, "pushfq", "pop {f}",
+                f = inout(reg) flags, inout("eax") a, out("edx") _, in("ecx") $c,
             );
         }
         (a as u32, flags & ARITH)
@@ -127,6 +146,47 @@ fn shifts() -> bool {
     })
 }
 
+fn shifts_clear_af() -> bool {
+    OPERANDS.iter().all(|&a| {
+        (1..32u32).all(|n| {
+            entries().iter().all(|&f| {
+                let flags = [
+                    run!("shl eax, cl", a, 0, n, f).1,
+                    run!("shr eax, cl", a, 0, n, f).1,
+                    run!("sar eax, cl", a, 0, n, f).1,
+                    run!("shl ax, cl", a, 0, n, f).1,
+                    run!("shr ax, cl", a, 0, n, f).1,
+                    run!("sar ax, cl", a, 0, n, f).1,
+                    run!("shl al, cl", a, 0, n, f).1,
+                    run!("shr al, cl", a, 0, n, f).1,
+                    run!("sar al, cl", a, 0, n, f).1,
+                    run!("shl eax, 1", a, 0, n, f).1,
+                    run!("shr eax, 1", a, 0, n, f).1,
+                    run!("sar eax, 1", a, 0, n, f).1,
+                ];
+                flags.iter().all(|flags| flags & AF == 0)
+            })
+        })
+    })
+}
+
+fn products() -> bool {
+    OPERANDS.iter().all(|&a| {
+        OPERANDS.iter().all(|&b| {
+            entries().iter().all(|&f| {
+                let low = a.wrapping_mul(b);
+                let (unsigned, signed) = (a as u64 * b as u64, a as i32 as i64 * b as i32 as i64);
+                let wide = |lost| szp(low) | cf_of(lost, lost);
+                let signed = wide(signed != low as i32 as i64);
+                // EDX is an output of the first two.
+                run_wide!("mul ecx", a, b, f) == (low, wide(unsigned >> 32 != 0))
+                    && run_wide!("imul ecx", a, b, f) == (low, signed)
+                    && run!("imul eax, edx", a, b, 0, f) == (low, signed)
+            })
+        })
+    })
+}
+
 fn double_shifts() -> bool {
     OPERANDS.iter().all(|&a| {
         OPERANDS.iter().all(|&b| {
@@ -178,6 +238,8 @@ impl Quirks {
         Quirks {
             logic: logic(),
             shifts: shifts(),
+            shifts_clear_af: shifts_clear_af(),
+            products: products(),
             double_shifts: double_shifts(),
             bit_tests: bit_tests(),
             bit_scans: bit_scans(),

@@ -191,7 +191,7 @@ impl Translator<'_> {
         if insn.op_count() == 3 {
             self.asm.dword(op.imm);
         }
-        self.then = Wrong::Product(d);
+        self.then = self.unless(self.s.quirks.products, Wrong::Product(d));
         Some(())
     }
 
@@ -211,7 +211,7 @@ impl Translator<'_> {
         } else {
             self.asm.rr(Width::D, &[0xF7], n, GUEST[op.reg[0] as usize]);
         }
-        self.then = Wrong::Product(RAX);
+        self.then = self.unless(self.s.quirks.products, Wrong::Product(RAX));
         Some(())
     }
 

@@ -2,7 +2,7 @@
 
 use super::asm::{Mem, R8, R9, R10, RCX, Reg, Width, at};
 use super::property::*;
-use super::translate::{Alone, CPU, ECX, ESP, GUEST, Slow, Translator, VIEW};
+use super::translate::{Alone, CPU, ECX, ESP, GUEST, Refill, Slow, Translator, VIEW};
 use crate::Cpu;
 use crate::decode::{Ea, Op};
 use crate::jit::EmitFault;
@@ -54,19 +54,30 @@ impl Translator<'_> {
     pub(super) fn access_as(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
         if size == 1 || aligned || self.s.mode.paged() {
             self.find_host(seg, size, write, aligned)?;
-            self.check();
+            self.check_access(write);
         } else {
             self.find_host_onward(seg, size, write)?;
-            self.check_or_alone(seg, size, write);
+            self.check_or_alone(seg, size, write, None);
         }
         Some(())
     }
 
-    /// If RCX is 0, go where this access makes its own check.
-    fn check_or_alone(&mut self, seg: SegReg, size: u32, write: bool) {
+    /// If RCX is 0, look the page up, if that can be all, or go to the handler.
+    fn check_access(&mut self, write: bool) {
+        match self.linear_at {
+            Some(again) if !self.float => {
+                let site = self.asm.jrcxz();
+                self.checks.push((site, Slow::Refill(Refill { n: self.n, write, wrong: self.wrong, again })));
+            }
+            _ => self.check(),
+        }
+    }
+
+    /// If RCX is 0, go where this access makes its own check. `again` is the beginning of the check of its group.
+    fn check_or_alone(&mut self, seg: SegReg, size: u32, write: bool, again: Option<usize>) {
         let site = self.asm.jrcxz();
-        let alone =
-            Alone { n: self.n, seg, size, write, wrong: self.wrong, float: self.float, back: self.asm.pos() };
+        let (n, wrong, float, back) = (self.n, self.wrong, self.float, self.asm.pos());
+        let alone = Alone { n, seg, size, write, wrong, float, back, again };
         self.checks.push((site, Slow::Alone(alone)));
     }
 
@@ -112,6 +123,7 @@ impl Translator<'_> {
         } else if s.base != 0 && !self.has(EmitFault::BaseForgotten) {
             self.asm.lea(Width::D, R8, at(R8, s.base as i32));
         }
+        self.linear_at = (!limited && !aligned).then_some(self.asm.pos());
         if self.has(EmitFault::CheckWritesFlags) {
             self.asm.rr(Width::D, &[0x85], R8, R8);
         }
@@ -165,6 +177,8 @@ impl Translator<'_> {
         let slot =
             at(CPU, (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, hosts) + 8 * g.slot) as i32);
         let first = !self.found[group];
+        let start = self.asm.pos();
+        let mut again = None;
         if first {
             offset(self, g.low.wrapping_sub(disp));
             if self.s.mode.paged() {
@@ -174,6 +188,7 @@ impl Translator<'_> {
             }
             self.asm.store(Width::Q, slot, RCX);
             self.found[group] = true;
+            again = self.linear_at.map(|_| start);
         }
         offset(self, 0);
         let base = self.s.mode.segment(seg).base;
@@ -183,13 +198,16 @@ impl Translator<'_> {
         if !first {
             self.asm.load(Width::Q, RCX, slot);
         }
-        self.check_or_alone(seg, size, write);
+        self.check_or_alone(seg, size, write, again);
         Some(())
     }
 
     /// The check of an access whose group knows nothing. R8 is linear: the segment's base is taken off and put on again,
     /// for limits are about offsets.
     pub(super) fn check_alone(&mut self, a: Alone) {
+        if let Some(again) = a.again.filter(|_| !a.float) {
+            self.refill_or_go_on(a.write, again);
+        }
         let base = self.s.mode.segment(a.seg).base;
         if base != 0 && !self.has(EmitFault::BaseForgotten) {
             self.asm.lea(Width::D, R8, at(R8, (base as i32).wrapping_neg()));
@@ -200,7 +218,20 @@ impl Translator<'_> {
         let back = self.asm.jmp();
         self.reach(back, self.place(a.back));
         let slow = self.asm.jmp();
-        self.islands.push((slow, Slow::Insn(a.n, a.wrong, a.float)));
+        let path = match self.linear_at {
+            Some(again) if !a.float => Slow::Refill(Refill { n: a.n, write: a.write, wrong: a.wrong, again }),
+            _ => Slow::Insn(a.n, a.wrong, a.float),
+        };
+        self.islands.push((slow, path));
+    }
+
+    /// Look up the page of R8: back to `again` if that made an entry, else on.
+    pub(super) fn refill_or_go_on(&mut self, write: bool, again: usize) {
+        let write = write || self.has(EmitFault::RefillLikeWrite);
+        self.call_place(if write { self.s.stubs.refill_write } else { self.s.stubs.refill_read });
+        self.asm.bytes(&[0xE3, 5]);
+        let back = self.asm.jmp();
+        self.reach(back, self.place(again));
     }
 
     /// Four bytes at ESP + `by` are about to be read or written; as [`Self::access`].

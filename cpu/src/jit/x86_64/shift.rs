@@ -18,28 +18,39 @@ impl Translator<'_> {
             Mnemonic::Sar => 7,
             _ => 4,
         };
+        let quirks = self.s.quirks;
         let wide = w != Width::B;
         let by_cl = insn.op1_kind() == OpKind::Register;
         let count = op.imm & 31;
+        // Where the host has its own idea of OF, one step of a register's shift comes last.
+        let mut twice = false;
         if by_cl {
-            if w != Width::D || matches!(n, 2 | 3) || !self.s.quirks.shifts {
+            if w != Width::D || matches!(n, 2 | 3) {
                 return None;
             }
-            if n >= 4 {
+            if !quirks.shifts {
+                if n < 4 || !self.flags_are_dead() {
+                    return None;
+                }
+                self.then = Wrong::Nothing;
+            } else if n >= 4 {
                 // Its own count: what was shifted cannot be told any more.
                 if self.wrong != Wrong::Nothing || insn.op0_kind() == OpKind::Register && op.reg[0] == 1 {
                     return None;
                 }
-                self.then = Wrong::AfIfShifted;
+                self.then = self.unless(quirks.shifts_clear_af, Wrong::AfIfShifted);
             }
         } else {
-            let known = w == Width::D && self.s.quirks.shifts || n >= 4 && self.flags_are_dead();
+            let register = insn.op0_kind() == OpKind::Register && w == Width::D;
+            let mut known = w == Width::D && quirks.shifts || n >= 4 && self.flags_are_dead();
+            twice = !known && register && count > 1;
+            known |= twice;
             if count == 0 || count > 1 && (matches!(n, 2 | 3) || count >= w.bits() || !known) {
                 return None;
             }
-            let quirks = self.s.quirks;
-            let register = insn.op0_kind() == OpKind::Register && w == Width::D;
-            if n >= 5 && (n == 7 || count > 1) && register && quirks.logic && quirks.bit_tests {
+            if n >= 4 && quirks.shifts_clear_af {
+                self.then = Wrong::Nothing;
+            } else if n >= 5 && (n == 7 || count > 1) && register && quirks.logic && quirks.bit_tests {
                 self.then = Wrong::Shifted(GUEST[op.reg[0] as usize]);
             } else if n >= 4 {
                 self.then = Wrong::Af;
@@ -68,7 +79,10 @@ impl Translator<'_> {
             let (d, _) = self.pair(w, op.reg[0], 0);
             self.asm.rr(w, &opcode, n, d);
             if imm {
-                self.asm.byte(count as u8);
+                self.asm.byte(count as u8 - twice as u8);
+            }
+            if twice {
+                self.asm.rr(w, &[0xD1], n, d);
             }
             self.put_back(w, op.reg[0], 0, true);
             return Some(());

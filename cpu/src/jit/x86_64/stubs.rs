@@ -54,6 +54,10 @@ pub(in crate::jit) struct Stubs {
     pub call: usize,
     /// The same for an instruction that may change the mode.
     pub call_checked: usize,
+    /// Call here with a linear address in R8D that the flat view has nothing for: RCX is 1 if it has something now, else 0. R9 is
+    /// lost.
+    pub refill_read: usize,
+    pub refill_write: usize,
     /// Call here to have the guest's x87 registers in the host's.
     pub x87_in: usize,
 }
@@ -106,6 +110,8 @@ pub(in crate::jit) struct Runtime {
     pub call: u64,
     pub call_checked: u64,
     pub seek: u64,
+    pub refill_read: u64,
+    pub refill_write: u64,
 }
 
 /// The fixed pieces, and where each begins.
@@ -213,6 +219,47 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         );
         reload(&mut ops);
         dynasm!(ops ; .arch x64 ; jmp QWORD [r11 + DISPATCH]);
+    }
+    let refills =
+        [(&mut stubs.refill_read, runtime.refill_read), (&mut stubs.refill_write, runtime.refill_write)];
+    for (place, function) in refills {
+        *place = ops.offset().0;
+        // What the called function may change; while the guest's x87 registers are in the host's, none is called.
+        dynasm!(ops
+            ; .arch x64
+            ; push rax
+            ; lahf
+            ; seto al
+            ; push rax
+            ; push rdx
+            ; push rsi
+            ; push rdi
+            ; push r8
+            ; push r10
+            ; push r11
+            ; xor ecx, ecx
+            ; cmp DWORD [r11 + RESIDENT], 0
+            ; jne >done
+            ; mov rdi, r11
+            ; mov esi, r8d
+            ; sub rsp, 8
+            ; mov rax, QWORD function as i64
+            ; call rax
+            ; add rsp, 8
+            ; mov ecx, eax
+            ; done:
+            ; pop r11
+            ; pop r10
+            ; pop r8
+            ; pop rdi
+            ; pop rsi
+            ; pop rdx
+            ; pop rax
+            ; add al, 0x7F
+            ; sahf
+            ; pop rax
+            ; ret
+        );
     }
     stubs.x87_in = ops.offset().0;
     spill(&mut ops);

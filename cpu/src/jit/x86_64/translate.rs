@@ -116,6 +116,18 @@ pub(super) struct Alone {
     pub float: bool,
     /// Where it goes on, with RCX + R8 its host address.
     pub back: usize,
+    /// Of the first access of its group: where the group's check begins.
+    pub again: Option<usize>,
+}
+
+/// A check of an access that found nothing in the flat view.
+#[derive(Clone, Copy)]
+pub(super) struct Refill {
+    pub n: usize,
+    pub write: bool,
+    pub wrong: Wrong,
+    /// Where the check begins anew, R8 being linear.
+    pub again: usize,
 }
 
 /// A jump to where the slow path of something is.
@@ -127,6 +139,8 @@ pub(super) enum Slow {
     Saved(usize, bool),
     /// An access whose group knows nothing makes its own check, and goes on there.
     Alone(Alone),
+    /// An access whose page may only have to be looked up.
+    Refill(Refill),
     /// The guest's x87 registers are not in the host's; it goes on there when they are.
     X87(usize),
 }
@@ -162,6 +176,8 @@ pub(super) struct Translator<'a> {
     pub planned: Vec<Planned>,
     /// Groups whose check has been made.
     pub found: [bool; SLOTS],
+    /// Where the check of the last access begins, R8 being linear, if it depends on nothing but the flat view.
+    pub linear_at: Option<usize>,
 }
 
 /// `None` if the code would not fit its own short jumps.
@@ -189,6 +205,7 @@ pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
         groups,
         planned,
         found: [false; SLOTS],
+        linear_at: None,
     };
     t.block();
     (!t.failed).then_some(Translated {

@@ -30,6 +30,11 @@ impl Translator<'_> {
         }
     }
 
+    /// What is wrong after an instruction, unless the host leaves its flags right.
+    pub(super) fn unless(&self, right: bool, wrong: Wrong) -> Wrong {
+        if right { Wrong::Nothing } else { wrong }
+    }
+
     /// Make the flags right.
     pub(super) fn put_right(&mut self) {
         let wrong = std::mem::replace(&mut self.wrong, Wrong::Nothing);
