@@ -30,8 +30,10 @@ pub(in crate::jit) struct Quirks {
     pub bit_tests: bool,
     /// The host's x87 does what the manuals leave open as the interpreter does.
     pub x87: bool,
-    /// BSF and BSR change ZF alone, and leave the destination if the source is 0.
+    /// BSF and BSR change ZF alone.
     pub bit_scans: bool,
+    /// They leave the destination if the source is 0.
+    pub bit_scan_results: bool,
 }
 
 /// Whether compiled code can run here at all: BMI2 (shifts without flags) and LAHF in 64-bit mode, which every
@@ -220,14 +222,15 @@ fn bit_tests() -> bool {
     })
 }
 
-fn bit_scans() -> bool {
+/// Whether BSF and BSR of every operand do what `right` wants of the result and flags it should have, and has.
+fn bit_scans(right: impl Fn((u32, u64), (u32, u64)) -> bool) -> bool {
     OPERANDS.iter().all(|&b| {
         entries().iter().all(|&f| {
             let expected = f & ARITH & !ZF | ((b == 0) as u64) << 6;
             let (forward, reverse) =
                 if b == 0 { (77, 77) } else { (b.trailing_zeros(), 31 - b.leading_zeros()) };
-            run!("bsf eax, edx", 77u32, b, 0, f) == (forward, expected)
-                && run!("bsr eax, edx", 77u32, b, 0, f) == (reverse, expected)
+            right((forward, expected), run!("bsf eax, edx", 77u32, b, 0, f))
+                && right((reverse, expected), run!("bsr eax, edx", 77u32, b, 0, f))
         })
     })
 }
@@ -242,7 +245,8 @@ impl Quirks {
             products: products(),
             double_shifts: double_shifts(),
             bit_tests: bit_tests(),
-            bit_scans: bit_scans(),
+            bit_scans: bit_scans(|wanted, is| is == wanted),
+            bit_scan_results: bit_scans(|wanted, is| (is.0, is.1 & ZF) == (wanted.0, wanted.1 & ZF)),
             x87: ask_x87::is_as_interpreted(),
         }
     }

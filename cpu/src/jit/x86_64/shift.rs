@@ -29,10 +29,12 @@ impl Translator<'_> {
                 return None;
             }
             if !quirks.shifts {
-                if n < 4 || !self.flags_are_dead() {
+                if !self.flags_are_dead() {
                     return None;
                 }
-                self.then = Wrong::Nothing;
+                if n >= 4 {
+                    self.then = Wrong::Nothing;
+                }
             } else if n >= 4 {
                 // Its own count: what was shifted cannot be told any more.
                 if self.wrong != Wrong::Nothing || insn.op0_kind() == OpKind::Register && op.reg[0] == 1 {
@@ -119,8 +121,12 @@ impl Translator<'_> {
 
     /// BT and its kin on 32-bit registers.
     pub(super) fn bit_test(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
-        if insn.op0_kind() != OpKind::Register || width(insn)? != Width::D || !self.s.quirks.bit_tests {
+        if insn.op0_kind() != OpKind::Register || width(insn)? != Width::D {
             return None;
+        }
+        let aside = !self.s.quirks.bit_tests;
+        if aside {
+            self.save_flags();
         }
         let n = match insn.mnemonic() {
             Mnemonic::Bt => 4,
@@ -135,20 +141,29 @@ impl Translator<'_> {
             self.asm.rr(Width::D, &[0x0F, 0xBA], n, d);
             self.asm.byte(op.imm as u8);
         }
+        if aside {
+            self.restore_flags_but(2, 0);
+        }
         Some(())
     }
 
     pub(super) fn bit_scan(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
-        if width(insn)? != Width::D || !self.s.quirks.bit_scans {
+        if width(insn)? != Width::D || !self.s.quirks.bit_scan_results {
             return None;
         }
         let opcode = [0x0F, if insn.mnemonic() == Mnemonic::Bsf { 0xBC } else { 0xBD }];
         let d = GUEST[op.reg[0] as usize];
-        if insn.op1_kind() == OpKind::Memory {
-            let mem = self.memory(op, 4, false)?;
-            self.asm.rm(Width::D, &opcode, d, mem);
-        } else {
-            self.asm.rr(Width::D, &opcode, d, GUEST[op.reg[1] as usize]);
+        let mem = if insn.op1_kind() == OpKind::Memory { Some(self.memory(op, 4, false)?) } else { None };
+        let aside = !self.s.quirks.bit_scans;
+        if aside {
+            self.save_flags();
+        }
+        match mem {
+            Some(mem) => self.asm.rm(Width::D, &opcode, d, mem),
+            None => self.asm.rr(Width::D, &opcode, d, GUEST[op.reg[1] as usize]),
+        }
+        if aside {
+            self.restore_flags_but(4, 6);
         }
         Some(())
     }

@@ -89,6 +89,17 @@ impl Translator<'_> {
         self.asm.mov_rr(Width::Q, RAX, R9);
     }
 
+    /// After [`Self::save_flags`] and an instruction that leaves more flags otherwise than it should: all as they were, but for
+    /// the one of condition `cc`, which is bit `n` of EFLAGS.
+    pub(super) fn restore_flags_but(&mut self, cc: u8, n: u8) {
+        self.asm.rr(Width::B, &[0x0F, 0x90 | cc], 0, RCX); // setcc cl
+        self.asm.rr(Width::D, &[0x0F, 0xB6], RCX, RCX); // movzx ecx, cl
+        self.asm.bytes(&[0xC1, 0xE1, n + 8]); // shl ecx, n + 8
+        self.asm.row_ri(Width::D, 4, R10, !(0x100 << n)); // and r10d, ~bit
+        self.asm.rr(Width::D, &[0x0B], R10, RCX); // or r10d, ecx
+        self.restore_flags();
+    }
+
     pub(super) fn restore_flags(&mut self) {
         self.asm.mov_rr(Width::Q, R9, RAX);
         self.asm.mov_rr(Width::Q, RAX, R10);
