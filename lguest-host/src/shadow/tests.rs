@@ -213,3 +213,73 @@ fn there_must_be_room_for_boot_tables() {
         Err(Death::Killed(Category::BadGuestPage, 0x2000))
     );
 }
+
+/// A program's page at `n` pages from 0, used and dirty, in the table at `MIDDLE`.
+fn program(n: u32, frame: u32, more: u32, ram: &GuestRam) {
+    ram.write(MIDDLE + 4 * n, frame | RW | bits::USER | more).unwrap();
+}
+
+/// What a flush of user pages leaves of pages that were in the shadow: what the Guest's tables say now, of what was used.
+#[test]
+fn a_flush_keeps_what_is_still_so() {
+    const USED: u32 = bits::ACCESSED;
+    const DIRTIED: u32 = bits::ACCESSED | bits::DIRTY;
+    let Rig { ram, mut shadow, .. } = rig();
+    ram.write(DIRECTORY, MIDDLE | bits::UPPER).unwrap();
+    for n in 0..4 {
+        program(n, 0x5000, DIRTIED, &ram);
+        assert_eq!(shadow.demand(&ram, n << 12, FAULT_WRITE), Ok(Demand::Mended));
+    }
+    let kernel = shadow.demand(&ram, KERNEL, 0);
+    assert_eq!(kernel, Ok(Demand::Reflect(0)));
+    program(0, 0x6000, DIRTIED, &ram);
+    program(1, 0x6000, USED, &ram);
+    program(2, 0x6000, 0, &ram);
+    ram.write(MIDDLE + 12, 0u32).unwrap();
+    shadow.flush_user(&ram);
+    let frame = ram.frame(6);
+    assert_eq!(shadow.leaf(0, 0), frame | RW | bits::USER | DIRTIED);
+    assert_eq!(shadow.leaf(0, 0x1000), frame | bits::PRESENT | bits::USER | USED);
+    assert_eq!((shadow.leaf(0, 0x2000), shadow.leaf(0, 0x3000)), (0, 0));
+    // An upper entry that grants less, and one that is gone.
+    ram.write(DIRECTORY, MIDDLE | bits::UPPER & !bits::WRITABLE).unwrap();
+    shadow.flush_user(&ram);
+    let upper = shadow.roots[0].entry(&shadow.pool, 0);
+    assert_eq!(upper & RW, bits::PRESENT);
+    ram.write(DIRECTORY, 0u32).unwrap();
+    shadow.flush_user(&ram);
+    assert_eq!(shadow.roots[0].entry(&shadow.pool, 0), 0);
+}
+
+/// More leaf tables than a root remembers: what it has forgotten is released.
+#[test]
+fn a_flush_releases_what_nobody_remembers() {
+    let Rig { ram, mut shadow, .. } = rig();
+    let addresses = [0u32, 64 << 21, 5 << 21];
+    program(0, 0x5000, bits::ACCESSED, &ram);
+    for address in addresses {
+        ram.write(DIRECTORY + 4 * (address >> 22), MIDDLE | bits::UPPER).unwrap();
+        program(address >> 12 & 1023, 0x5000, bits::ACCESSED, &ram);
+        assert_eq!(shadow.demand(&ram, address, 0), Ok(Demand::Mended));
+    }
+    shadow.flush_user(&ram);
+    let there = addresses.map(|address| shadow.leaf(0, address) != 0);
+    assert_eq!(there, [false, true, true]);
+    assert_eq!(shadow.demand(&ram, 0, 0), Ok(Demand::Mended));
+}
+
+/// A kernel without hypercalls: address spaces have roots of their own, the kernel's pages are forgotten in all of them.
+#[test]
+fn a_kernel_page_is_invalidated_in_every_root() {
+    let Rig { ram, mut shadow, .. } = rig();
+    const OTHER: u32 = 0x4000;
+    ram.write(OTHER + (KERNEL >> 20), TABLE | bits::UPPER).unwrap();
+    ram.write(TABLE, 0x5000 | RW | bits::ACCESSED).unwrap();
+    for directory in [DIRECTORY, OTHER, DIRECTORY] {
+        shadow.load_root(&ram, directory, true);
+        assert_eq!(shadow.demand(&ram, KERNEL, 0), Ok(Demand::Mended));
+    }
+    shadow.invalidate(KERNEL);
+    assert_eq!([0, 1].map(|n| shadow.leaf(n, KERNEL)), [0, 0]);
+    assert_eq!(shadow.roots.iter().filter(|root| root.gpgdir.is_some()).count(), 2);
+}

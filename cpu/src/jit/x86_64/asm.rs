@@ -227,6 +227,19 @@ impl Asm {
         self.byte(0xC0 | (dst & 7) << 3 | mask & 7);
     }
 
+    /// `dst := src` rotated right by `n`, 32 bits, without flags.
+    pub fn rorx(&mut self, dst: Reg, src: Reg, n: u8) {
+        self.byte(0xC4);
+        self.byte(((dst < 8) as u8) << 7 | 0x40 | ((src < 8) as u8) << 5 | 3);
+        self.bytes(&[0x7B, 0xF0, 0xC0 | (dst & 7) << 3 | src & 7, n]);
+    }
+
+    /// `jz` to a place patched later; returns where its displacement byte is.
+    pub fn short_jz(&mut self) -> usize {
+        self.bytes(&[0x74, 0]);
+        self.pos() - 1
+    }
+
     /// `jrcxz` to a place patched later; returns where its displacement byte is.
     pub fn jrcxz(&mut self) -> usize {
         self.bytes(&[0xE3, 0]);

@@ -1,6 +1,6 @@
 //! Shifts, rotates, bit tests and bit scans in line (SDM vol. 1, 5.1.5 and 5.1.6).
 
-use super::asm::{R8, RCX, Width, at};
+use super::asm::{R8, R9, R10, RCX, Reg, Width, at};
 use super::property::*;
 use super::translate::{ECX, GUEST, Translator, Wrong};
 use crate::decode::Op;
@@ -24,12 +24,15 @@ impl Translator<'_> {
         let count = op.imm & 31;
         // Where the host has its own idea of OF, one step of a register's shift comes last.
         let mut twice = false;
+        let mut own_overflow = false;
         if by_cl {
             if w != Width::D || matches!(n, 2 | 3) {
                 return None;
             }
             if !quirks.shifts {
-                if !self.flags_are_dead() {
+                own_overflow = !self.flags_are_dead();
+                let possible = self.wrong == Wrong::Nothing && (n < 4 || quirks.shifts_clear_af);
+                if own_overflow && !possible {
                     return None;
                 }
                 if n >= 4 {
@@ -74,6 +77,10 @@ impl Translator<'_> {
                 mem
             };
             self.asm.rm(w, &opcode, n, mem);
+            if own_overflow {
+                self.asm.load(w, R9, mem);
+                self.overflow_of_shift(n, R9);
+            }
         } else {
             if by_cl {
                 self.asm.mov_rr(Width::D, RCX, ECX);
@@ -86,6 +93,10 @@ impl Translator<'_> {
             if twice {
                 self.asm.rr(w, &[0xD1], n, d);
             }
+            if own_overflow {
+                self.asm.mov_rr(w, R8, d);
+                self.overflow_of_shift(n, R8);
+            }
             self.put_back(w, op.reg[0], 0, true);
             return Some(());
         }
@@ -93,6 +104,34 @@ impl Translator<'_> {
             self.asm.byte(count as u8);
         }
         Some(())
+    }
+
+    /// After a shift or rotation of 32 bits by CL, which is in RCX: OF is that of the last step, unless there was none. `result` is
+    /// R8 or R9.
+    fn overflow_of_shift(&mut self, n: u8, result: Reg) {
+        if result == R9 {
+            self.asm.mov_rr(Width::D, R8, R9);
+        }
+        self.save_flags();
+        self.asm.test_ri(Width::B, RCX, 31);
+        let no_step = self.asm.short_jz();
+        // R10 has CF in bit 8, SF in bit 15, and OF in bit 0.
+        let (first, second) = match n {
+            4 => (R10, Some((8, R10, 15))), // CF, SF
+            7 => (R10, None),               // never
+            0 => (R8, Some((0, R8, 31))),   // CF is bit 0
+            _ => (R8, Some((30, R8, 31))),
+        };
+        self.asm.row_ri(Width::D, 4, R10, 0xFF00);
+        if let Some((bit, other, top)) = second {
+            self.asm.rorx(RCX, first, bit);
+            self.asm.rorx(R9, other, top);
+            self.asm.rr(Width::D, &[0x33], RCX, R9); // xor ecx, r9d
+            self.asm.row_ri(Width::D, 4, RCX, 1);
+            self.asm.rr(Width::D, &[0x0B], R10, RCX); // or r10d, ecx
+        }
+        self.failed |= !self.asm.bind8(no_step);
+        self.restore_flags();
     }
 
     pub(super) fn double_shift(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
