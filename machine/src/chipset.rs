@@ -61,7 +61,7 @@ pub struct Devices {
     pub fw_cfg: FwCfg,
     /// Display adapter.
     pub vga: Vga,
-    /// Network and entropy devices.
+    /// Network, entropy and serial devices.
     pub virtio: Virtio,
     /// Test equipment.
     pub test: TestDevice,
@@ -209,6 +209,8 @@ impl Chipset {
             Input::Keys(scan_codes) => keyboard.press(board, scan_codes),
             Input::Nmi => control.raise_nmi(board),
             Input::Network(message) => virtio.from_outside(board, pci, message),
+            Input::Serial(port, bytes) => virtio.type_at(board, pci, *port, bytes),
+            Input::Resize(port, size) => virtio.resize(board, pci, *port, *size),
         });
         self.update_lines(cx.lines);
     }

@@ -4,6 +4,7 @@
 //! script, a replay); *live* ones arrive through a channel and are stamped when the run loop finds them. Entering in
 //! the same order at the same stamps gives the same run, so a log of stamped inputs is a recording.
 
+use crate::devices::virtio::TerminalSize;
 use crate::net::FromOutside;
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,10 @@ pub enum Input {
     Nmi,
     /// Something for the gateway behind the network device.
     Network(FromOutside),
+    /// Bytes for a port of the serial device.
+    Serial(u8, Vec<u8>),
+    /// The terminal at a port of the serial device has this size now.
+    Resize(u8, TerminalSize),
 }
 
 /// A moment: an input enters as soon as both clocks have got there. In HLT only `vtime` goes on.

@@ -180,6 +180,11 @@ impl Machine {
         self.with_chipset(|chipset, _| chipset.devices.virtio.plug_rng(&mut chipset.devices.pci, seed));
     }
 
+    /// Put a serial device with `ports` ports in, 31 at most. Before anything is loaded.
+    pub fn connect_serial(&mut self, ports: usize) {
+        self.with_chipset(|chipset, _| chipset.devices.virtio.plug_serial(&mut chipset.devices.pci, ports));
+    }
+
     /// The chipset, to look at.
     pub fn chipset(&self) -> &Chipset {
         self.cpu.bus().as_any().downcast_ref().unwrap_or_else(|| unreachable!("the bus is made in new()"))

@@ -3,6 +3,7 @@
 //! The machine does no I/O itself. Outputs are a consequence of the guest's execution and no part of its state:
 //! they are neither hashed nor saved.
 
+use crate::devices::virtio::MAX_PORTS;
 use crate::net::ToOutside;
 
 /// A place where bytes leave the machine.
@@ -16,18 +17,41 @@ pub enum OutputPort {
     DebugConsole,
     /// Power-on self-test codes, port 0x190.
     Post,
+    /// This port of the virtio serial device.
+    Serial(u8),
 }
 
 impl OutputPort {
     /// Every port.
-    pub const ALL: [OutputPort; 4] =
-        [OutputPort::Com1, OutputPort::Com2, OutputPort::DebugConsole, OutputPort::Post];
+    pub fn all() -> impl Iterator<Item = OutputPort> {
+        let serial = (0..MAX_PORTS as u8).map(OutputPort::Serial);
+        [OutputPort::Com1, OutputPort::Com2, OutputPort::DebugConsole, OutputPort::Post]
+            .into_iter()
+            .chain(serial)
+    }
+
+    /// Its place among all of them.
+    fn place(self) -> usize {
+        match self {
+            OutputPort::Com1 => 0,
+            OutputPort::Com2 => 1,
+            OutputPort::DebugConsole => 2,
+            OutputPort::Post => 3,
+            OutputPort::Serial(n) => SERIAL + usize::from(n).min(MAX_PORTS - 1),
+        }
+    }
 }
 
-const PORTS: usize = OutputPort::ALL.len();
+/// The place of the first port of the serial device, and the number of places.
+const SERIAL: usize = 4;
+const PORTS: usize = SERIAL + MAX_PORTS;
+
+/// Bytes that may wait at one port before the owner of the machine is asked to take them: a driver of the serial device can say a
+/// lot in one instruction.
+const BACKLOG: usize = 1 << 20;
 
 /// Bytes waiting for the owner of the machine.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Outputs {
     bytes: [Vec<u8>; PORTS],
     network: Vec<ToOutside>,
@@ -36,11 +60,24 @@ pub struct Outputs {
     seen: bool,
 }
 
+impl Default for Outputs {
+    fn default() -> Outputs {
+        Outputs {
+            bytes: [const { Vec::new() }; PORTS],
+            network: Vec::new(),
+            watched: [false; PORTS],
+            network_watched: false,
+            seen: false,
+        }
+    }
+}
+
 impl Outputs {
     /// Append bytes to what `port` has said.
     pub fn emit(&mut self, port: OutputPort, bytes: &[u8]) {
-        self.bytes[port as usize].extend_from_slice(bytes);
-        self.seen |= self.watched[port as usize];
+        let waiting = &mut self.bytes[port.place()];
+        waiting.extend_from_slice(bytes);
+        self.seen |= self.watched[port.place()] || waiting.len() > BACKLOG;
     }
 
     /// Append what the gateway wants of the outside; the machine stops for it, unless nobody listens.
@@ -63,17 +100,17 @@ impl Outputs {
 
     /// Take everything `port` has said since the last call.
     pub fn take(&mut self, port: OutputPort) -> Vec<u8> {
-        std::mem::take(&mut self.bytes[port as usize])
+        std::mem::take(&mut self.bytes[port.place()])
     }
 
     /// What [`Self::take`] would take.
     pub fn waiting(&self, port: OutputPort) -> &[u8] {
-        &self.bytes[port as usize]
+        &self.bytes[port.place()]
     }
 
     /// Make the machine stop right after the instruction that emits something at `port`, or no longer.
     pub fn watch(&mut self, port: OutputPort, on: bool) {
-        self.watched[port as usize] = on;
+        self.watched[port.place()] = on;
     }
 
     /// Make the machine stop right after the current instruction: the owner has something to do.
@@ -107,5 +144,22 @@ mod tests {
         assert_eq!(outputs.take(OutputPort::Com1), b"one");
         assert_eq!(outputs.take(OutputPort::Com2), b"two");
         assert!(outputs.take(OutputPort::Com2).is_empty());
+    }
+
+    #[test]
+    fn places_are_all_different() {
+        let mut places: Vec<usize> = OutputPort::all().map(OutputPort::place).collect();
+        places.sort_unstable();
+        assert_eq!(places, Vec::from_iter(0..PORTS));
+    }
+
+    #[test]
+    fn the_owner_is_asked_to_take_what_is_too_much() {
+        let mut outputs = Outputs::default();
+        outputs.emit(OutputPort::Serial(2), &vec![0; BACKLOG]);
+        assert!(!outputs.has_seen());
+        outputs.emit(OutputPort::Serial(2), b"x");
+        assert!(outputs.take_seen());
+        assert_eq!(outputs.take(OutputPort::Serial(2)).len(), BACKLOG + 1);
     }
 }

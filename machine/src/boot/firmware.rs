@@ -34,16 +34,20 @@ const PCI: [(u8, u8, Width, u32); 8] = [
     (piix4_pm::PLACE, 0x04, Width::Word, 0x0001),
 ];
 
-/// Where the registers of virtio devices are, one after the other, and their interrupt: slots 3 and 4 are wired to PIRQC and D.
+/// Where the registers of virtio devices are, one after the other.
 const VIRTIO_BASE: u32 = 0xFEB0_0000;
-const VIRTIO_IRQ: u32 = 11;
+
+/// The interrupt of a slot's INTA#: slots are wired one further each, slot 1 to PIRQA.
+fn interrupt_of(slot: u8) -> u32 {
+    if (slot - 1) & 3 < 2 { 10 } else { 11 }
+}
 
 /// The same for a virtio device, the `n`th.
 fn virtio_registers(n: u32, slot: u8) -> [(u8, u8, Width, u32); 3] {
     let place = devfn(slot, 0);
     [
         (place, virtio::BAR as u8, Width::Dword, VIRTIO_BASE + n * virtio::BAR_SIZE),
-        (place, 0x3C, Width::Byte, VIRTIO_IRQ),
+        (place, 0x3C, Width::Byte, interrupt_of(slot)),
         (place, 0x04, Width::Word, 0x0006),
     ]
 }

@@ -263,7 +263,7 @@ impl Pair {
     fn finish_run(&mut self, start: Stamp) -> Result<(), Box<Divergence>> {
         // Lockstep has compared registers only, most likely.
         let mut differences = if self.mode == Mode::Lockstep { self.compare_fully() } else { Vec::new() };
-        for port in OutputPort::ALL {
+        for port in OutputPort::all() {
             let said = self.subject.take_output(port);
             self.reference.with_outputs(|outputs| {
                 if outputs.waiting(port) != said {

@@ -1,6 +1,7 @@
 //! The walk covers everything, and restoring brings everything back.
 
 use super::*;
+use crate::devices::virtio::TerminalSize;
 use crate::inputs::{Input, Stamp};
 use crate::machine::Config;
 use crate::memory_map::write_rom;
@@ -12,10 +13,11 @@ fn machine() -> Machine {
     machine_of(2 << 20, 1_000_000_000)
 }
 
-/// With a disk of 8 sectors.
+/// With a disk of 8 sectors, and two serial ports on PCI.
 fn machine_of(ram: u64, rtc: i64) -> Machine {
     let mut machine = Machine::new(Config { ram, rtc }).unwrap();
     assert_eq!(machine.connect_disk(Medium::new(Arc::new(vec![0xDD; 4096]), 8, false)), Some(0));
+    machine.connect_serial(2);
     machine
 }
 
@@ -81,6 +83,9 @@ fn flips() -> Vec<(&'static str, Flip)> {
         ("com1 wire", Box::new(input(Input::Com1(b"x".to_vec())))),
         ("com2 wire", Box::new(input(Input::Com2(b"x".to_vec())))),
         ("keyboard", Box::new(input(Input::Keys(vec![1])))),
+        ("serial port", Box::new(input(Input::Serial(1, b"x".to_vec())))),
+        ("other serial port", Box::new(input(Input::Serial(0, b"x".to_vec())))),
+        ("terminal's size", Box::new(input(Input::Resize(1, TerminalSize { columns: 1, rows: 1 })))),
         ("rom", Box::new(|m| m.with_chipset(|_, cx| assert!(write_rom(cx.mem, 0xF_0000, &[1]))))),
         ("video memory", Box::new(|m| write(m, 0xB_8001, &[1]))),
         ("fw_cfg item", Box::new(|m| word_port(m, 0x510, 0x19))),

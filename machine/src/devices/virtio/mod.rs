@@ -8,24 +8,31 @@
 //! | 0x2000 | device configuration |
 //! | 0x3000 | notification: queue n at 0x3000 + 4 n |
 //!
-//! A device acts when it is notified, at once; interrupts are INTA#. One machine has a network device and an entropy device at most,
-//! each only if asked for.
+//! A device acts when it is notified, at once; interrupts are INTA#. One machine has one device of a kind at most, each only if
+//! asked for.
 
+mod kind;
 mod queue;
 mod rng;
+mod serial;
 
 use super::Board;
 use super::pci::{ConfigSpace, PciBus, devfn};
-use crate::net::{GUEST_MAC, Gateway, ToOutside};
+use crate::net::{Gateway, ToOutside};
 use cpu::bus::Width;
+use kind::Kind;
 use queue::Queue;
 pub use rng::Rng;
 use serde::{Deserialize, Serialize};
+use serial::Serial;
+pub use serial::{MAX_PORTS, TerminalSize};
 
 /// Slots on bus 0.
 pub const NET_SLOT: u8 = 3;
 /// See [`NET_SLOT`].
 pub const RNG_SLOT: u8 = 4;
+/// See [`NET_SLOT`].
+pub const SERIAL_SLOT: u8 = 5;
 
 /// Base address 4 in configuration space, and the size of what is behind it.
 pub const BAR: usize = 0x20;
@@ -43,42 +50,10 @@ const NOTIFY: u32 = 0x3000;
 
 /// Feature: this is version 1.
 const VERSION_1: u64 = 1 << 32;
-/// Feature of network devices: the configuration has a MAC address.
-const NET_MAC: u64 = 1 << 5;
 /// Status bits.
 const FEATURES_OK: u8 = 8;
 const DRIVER_OK: u8 = 4;
-/// Bytes before each packet: flags, segmentation, checksum, number of buffers.
-const NET_HEADER: usize = 12;
-/// The longest Ethernet frame, without its checksum.
-const LONGEST_FRAME: usize = 1514;
 const NO_VECTOR: u32 = 0xFFFF;
-
-/// What a device is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Kind {
-    /// Queues 0 for reception, 1 for transmission.
-    Net(Box<Gateway>),
-    Rng(Rng),
-}
-
-impl Kind {
-    /// Device number after 0x1040, class, features, queues.
-    fn identity(&self) -> (u16, u32, u64, usize) {
-        match self {
-            Kind::Net(_) => (1, 0x02_0000, NET_MAC, 2),
-            Kind::Rng(_) => (4, 0x00_FF00, 0, 1),
-        }
-    }
-
-    /// A byte of the device configuration.
-    fn config(&self, at: u32) -> u8 {
-        match self {
-            Kind::Net(_) => GUEST_MAC.get(at as usize).copied().unwrap_or(0),
-            Kind::Rng(_) => 0,
-        }
-    }
-}
 
 /// One device.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,8 +77,8 @@ pub struct Virtio {
 
 /// Configuration space after reset.
 fn config_space(kind: &Kind) -> ConfigSpace {
-    let (id, class, ..) = kind.identity();
-    let mut space = ConfigSpace::new(0x1AF4, 0x1040 + id, class, 1);
+    let identity = kind.identity();
+    let mut space = ConfigSpace::new(0x1AF4, 0x1040 + identity.id, identity.class, 1);
     space.allow(COMMAND, &[0x06, 0x04]);
     // There is a list of capabilities.
     space.set(0x06, &[0x10]);
@@ -132,7 +107,7 @@ fn config_space(kind: &Kind) -> ConfigSpace {
 
 impl VirtioPci {
     fn new(slot: u8, kind: Kind) -> VirtioPci {
-        let (.., queues) = kind.identity();
+        let queues = vec![Queue::default(); kind.identity().queues];
         VirtioPci {
             slot,
             kind,
@@ -142,13 +117,16 @@ impl VirtioPci {
             queue_select: 0,
             status: 0,
             isr: 0,
-            queues: vec![Queue::default(); queues],
+            queues,
         }
     }
 
     /// The driver wrote 0 to the status register, or the machine was reset.
     fn reset(&mut self) {
-        let kind = std::mem::replace(&mut self.kind, Kind::Rng(Rng::new(0)));
+        let mut kind = std::mem::replace(&mut self.kind, Kind::Rng(Rng::new(0)));
+        if let Kind::Serial(serial) = &mut kind {
+            serial.reset();
+        }
         *self = VirtioPci::new(self.slot, kind);
     }
 
@@ -156,8 +134,13 @@ impl VirtioPci {
         self.queues.get_mut(usize::from(self.queue_select))
     }
 
+    /// Features the driver took.
+    fn taken(&self) -> u64 {
+        u64::from(self.driver_features[1]) << 32 | u64::from(self.driver_features[0])
+    }
+
     fn features(&self) -> u64 {
-        self.kind.identity().2 | VERSION_1
+        self.kind.identity().features | VERSION_1
     }
 
     fn read(&mut self, offset: u32, width: Width) -> u32 {
@@ -201,7 +184,7 @@ impl VirtioPci {
             }
             0x14 if value & 0xFF == 0 => self.reset(),
             0x14 => {
-                let taken = u64::from(self.driver_features[1]) << 32 | u64::from(self.driver_features[0]);
+                let taken = self.taken();
                 let fine = taken & !self.features() == 0 && taken & VERSION_1 != 0;
                 self.status = if fine { value as u8 } else { value as u8 & !FEATURES_OK };
             }
@@ -242,35 +225,8 @@ impl VirtioPci {
         if self.status & DRIVER_OK == 0 {
             return;
         }
-        let mut interrupt = false;
-        match (&mut self.kind, self.queues.as_mut_slice()) {
-            (Kind::Rng(rng), [requests]) => {
-                while let Some(chain) = requests.pop(board.mem) {
-                    let len = chain.write(board.mem, &rng.bytes(chain.room()));
-                    interrupt |= requests.push(board.mem, &chain, len);
-                }
-            }
-            (Kind::Net(gateway), [reception, transmission]) => {
-                while queue == 1
-                    && let Some(chain) = transmission.pop(board.mem)
-                {
-                    let bytes = chain.read(board.mem, NET_HEADER + LONGEST_FRAME);
-                    gateway.from_guest(board.now, bytes.get(NET_HEADER..).unwrap_or_default());
-                    interrupt |= transmission.push(board.mem, &chain, 0);
-                }
-                while gateway.has_frame()
-                    && let Some(chain) = reception.pop(board.mem)
-                    && let Some(frame) = gateway.next_frame(board.now)
-                {
-                    let mut bytes = vec![0; NET_HEADER];
-                    bytes[10] = 1;
-                    bytes.extend_from_slice(&frame);
-                    let len = chain.write(board.mem, &bytes);
-                    interrupt |= reception.push(board.mem, &chain, len);
-                }
-            }
-            _ => {}
-        }
+        let features = self.taken();
+        let interrupt = self.kind.serve(board, &mut self.queues, queue, features);
         self.isr |= u8::from(interrupt);
     }
 }
@@ -295,6 +251,11 @@ impl Virtio {
     /// Put in an entropy device.
     pub fn plug_rng(&mut self, pci: &mut PciBus, seed: u64) {
         self.plug(pci, RNG_SLOT, Kind::Rng(Rng::new(seed)));
+    }
+
+    /// Put in a serial device with `ports` ports.
+    pub fn plug_serial(&mut self, pci: &mut PciBus, ports: usize) {
+        self.plug(pci, SERIAL_SLOT, Kind::Serial(Serial::new(ports)));
     }
 
     /// Slots of the devices there are.
@@ -366,21 +327,46 @@ impl Virtio {
         }
     }
 
-    fn net(&self) -> Option<usize> {
-        self.devices.iter().position(|device| matches!(device.kind, Kind::Net(_)))
-    }
-
-    /// Let the gateway, if there is one, do something, and hand over the frames it then has.
-    fn with_gateway(&mut self, board: &mut Board<'_>, pci: &PciBus, f: impl FnOnce(&mut Gateway)) {
-        let Some(n) = self.net() else { return };
+    /// Let the device for which `f` has something to do do it, and hand over what it then has for its driver.
+    fn with_device(&mut self, board: &mut Board<'_>, pci: &PciBus, mut f: impl FnMut(&mut Kind) -> bool) {
+        let Some(n) = self.devices.iter_mut().position(|device| f(&mut device.kind)) else { return };
         let device = &mut self.devices[n];
-        if let Kind::Net(gateway) = &mut device.kind {
-            f(gateway);
-        }
         if commanded(pci, device.slot, BME) {
             device.serve(board, 0);
         }
         self.settle(board, n);
+    }
+
+    /// Let the gateway, if there is one, do something.
+    fn with_gateway(&mut self, board: &mut Board<'_>, pci: &PciBus, f: impl Fn(&mut Gateway)) {
+        self.with_device(board, pci, |kind| match kind {
+            Kind::Net(gateway) => {
+                f(gateway);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// Let the serial device, if there is one, do something.
+    fn with_serial(&mut self, board: &mut Board<'_>, pci: &PciBus, f: impl Fn(&mut Serial)) {
+        self.with_device(board, pci, |kind| match kind {
+            Kind::Serial(serial) => {
+                f(serial);
+                true
+            }
+            _ => false,
+        });
+    }
+
+    /// The user typed `bytes` at port `n` of the serial device.
+    pub fn type_at(&mut self, board: &mut Board<'_>, pci: &PciBus, n: u8, bytes: &[u8]) {
+        self.with_serial(board, pci, |serial| serial.receive(n, bytes));
+    }
+
+    /// The terminal at port `n` of the serial device has this size now.
+    pub fn resize(&mut self, board: &mut Board<'_>, pci: &PciBus, n: u8, size: TerminalSize) {
+        self.with_serial(board, pci, |serial| serial.resize(n, size));
     }
 
     /// [`crate::events::Event::Network`].

@@ -1,8 +1,11 @@
 //! A driver by hand: registers through the decoded range, rings in memory.
 
 use super::super::bench::Bench;
+use super::kind::NET_HEADER;
 use super::rng::Rng;
 use super::*;
+use crate::net::GUEST_MAC;
+use crate::outputs::OutputPort;
 use proptest::prelude::*;
 
 const BASE: u64 = 0xFEB0_0000;
@@ -14,12 +17,13 @@ struct Rig {
 }
 
 impl Rig {
-    /// A machine with both devices, their registers at [`BASE`] and the 16 KiB after that.
+    /// A machine with all devices, the registers of each 16 KiB further from [`BASE`] on; the serial one has two ports.
     fn new() -> Rig {
         let mut rig = Rig { bench: Bench::default(), pci: PciBus::default(), virtio: Virtio::default() };
         rig.virtio.plug_net(&mut rig.pci);
         rig.virtio.plug_rng(&mut rig.pci, 1);
-        for (n, slot) in [(0u32, NET_SLOT), (1, RNG_SLOT)] {
+        rig.virtio.plug_serial(&mut rig.pci, 2);
+        for (n, slot) in [(0u32, NET_SLOT), (1, RNG_SLOT), (2, SERIAL_SLOT)] {
             for (register, value) in [(BAR as u32, BASE as u32 + n * BAR_SIZE), (4, 0x0006)] {
                 rig.pci.write_address(0x8000_0000 | u32::from(slot) << 11 | register);
                 rig.pci.write_data(0, Width::Dword, value);
@@ -73,10 +77,128 @@ impl Rig {
     }
 }
 
+/// The serial device by its driver.
+impl Rig {
+    /// Up to DRIVER_OK, with `n` buffers for messages at 0x40000 and on, 32 bytes apart.
+    fn start_serial(&mut self, n: u16) {
+        self.start(2, 6, 3);
+        for n in 0..n {
+            self.offer(2, n, (0x4_0000 + 32 * u64::from(n), 32, true));
+        }
+    }
+
+    fn notify_serial(&mut self, queue: u64) {
+        self.write(u64::from(2 * BAR_SIZE) + u64::from(NOTIFY) + 4 * queue, Width::Word, queue as u32);
+    }
+
+    /// Say `bytes` on `queue`, as its `n`th chain.
+    fn say(&mut self, queue: u64, n: u16, bytes: &[u8]) {
+        self.bench.mem.write_bytes(0x5_0000, bytes);
+        self.offer(queue, n % 8, (0x5_0000, bytes.len() as u32, false));
+        let ring = 0x1000 * (3 * queue + 2);
+        self.bench.mem.write_bytes(ring + 2, &(n + 1).to_le_bytes());
+        self.notify_serial(queue);
+    }
+
+    fn tell(&mut self, n: u16, port: u32, event: u16, value: u16) {
+        self.say(3, n, &message(port, event, value, &[]));
+    }
+
+    /// What the driver has been told, the lengths from the used ring.
+    fn told(&self) -> Vec<Vec<u8>> {
+        let mem = &self.bench.mem;
+        let used = mem.slice(0x9000, 2 + 2 + 8 * 8).unwrap();
+        let count = usize::from(used[2]);
+        let len = |n: usize| usize::from(used[4 + 8 * n + 4]);
+        (0..count).map(|n| mem.slice(0x4_0000 + 32 * n as u64, len(n)).unwrap().to_vec()).collect()
+    }
+
+    fn type_at(&mut self, port: u8, bytes: &[u8]) {
+        self.virtio.type_at(&mut self.bench.board(), &self.pci, port, bytes);
+    }
+}
+
+fn message(port: u32, event: u16, value: u16, rest: &[u8]) -> Vec<u8> {
+    [&port.to_le_bytes()[..], &event.to_le_bytes(), &value.to_le_bytes(), rest].concat()
+}
+
+#[test]
+fn ports_are_told_of_and_opened() {
+    let mut rig = Rig::new();
+    rig.start_serial(6);
+    assert_eq!(rig.read(u64::from(2 * BAR_SIZE + DEVICE) + 4, Width::Dword), 2);
+    rig.tell(0, 0, 0, 1);
+    let mut told = vec![message(0, 1, 1, &[]), message(1, 1, 1, &[])];
+    assert_eq!(rig.told(), told);
+    rig.tell(1, 1, 3, 1);
+    told.extend([message(1, 4, 1, &[]), message(1, 6, 1, &[])]);
+    assert_eq!(rig.told(), told);
+    for port in [0, 1, 2] {
+        // Of these, one is not ready and one is not there.
+        let size = TerminalSize { columns: 80, rows: 25 };
+        rig.virtio.resize(&mut rig.bench.board(), &rig.pci, port, size);
+    }
+    told.push(message(1, 5, 1, &[80, 0, 25, 0]));
+    assert_eq!(rig.told(), told);
+    assert_eq!(rig.read(u64::from(2 * BAR_SIZE + ISR), Width::Byte), 1);
+}
+
+#[test]
+fn each_port_has_its_own_bytes() {
+    let mut rig = Rig::new();
+    rig.start_serial(0);
+    rig.offer(0, 0, (0x6_0000, 4, true));
+    rig.offer(4, 0, (0x7_0000, 4, true));
+    rig.type_at(1, b"abcdef");
+    rig.type_at(2, b"nobody");
+    let untouched = [0; 4];
+    assert_eq!(rig.bench.mem.slice(0x7_0000, 4), Some(&untouched[..]), "the driver has not opened it");
+    rig.tell(0, 1, 6, 1);
+    assert_eq!(rig.bench.mem.slice(0x7_0000, 4), Some(&b"abcd"[..]));
+    rig.offer(4, 1, (0x7_0010, 4, true));
+    rig.notify_serial(4);
+    assert_eq!(rig.bench.mem.slice(0x7_0010, 4), Some(&b"ef\0\0"[..]));
+    assert_eq!(rig.bench.mem.slice(0x6_0000, 4), Some(&untouched[..]));
+    rig.say(1, 0, b"zero");
+    rig.say(5, 0, b"one");
+    rig.say(5, 1, b"one");
+    let outputs = &mut rig.bench.outputs;
+    assert_eq!(outputs.take(OutputPort::Serial(0)), b"zero");
+    assert_eq!(outputs.take(OutputPort::Serial(1)), b"oneone");
+    // A driver that begins anew gets what is still there when it opens the port.
+    rig.type_at(1, b"gh");
+    rig.write(u64::from(2 * BAR_SIZE) + 0x14, Width::Byte, 0);
+    rig.bench.mem.write_bytes(0x1000, &[0; 0x1_2000]);
+    rig.start_serial(0);
+    rig.offer(4, 0, (0x7_0020, 4, true));
+    rig.tell(0, 1, 6, 1);
+    assert_eq!(rig.bench.mem.slice(0x7_0020, 4), Some(&b"gh\0\0"[..]));
+}
+
+/// However often the driver asks, and whatever it calls a port: nothing piles up, and a chain says no more than its share.
+#[test]
+fn a_driver_that_never_listens_costs_nothing() {
+    let mut rig = Rig::new();
+    rig.start_serial(0);
+    let size = |rig: &Rig| postcard::to_stdvec(&rig.virtio).unwrap().len();
+    let before = size(&rig);
+    for n in 0..1000 {
+        rig.tell(4 * n, 0, 0, 1);
+        rig.tell(4 * n + 1, u32::from(n % 3), 3, 1);
+        rig.tell(4 * n + 2, u32::MAX, n, n);
+        rig.say(3, 4 * n + 3, b"short");
+    }
+    assert!(size(&rig) <= before + 16);
+    assert_eq!(rig.told(), Vec::<Vec<u8>>::new());
+    rig.offer(5, 0, (0x6_0000, 0x8_0000, false));
+    rig.notify_serial(5);
+    assert_eq!(rig.bench.outputs.take(OutputPort::Serial(1)).len(), 1 << 16);
+}
+
 #[test]
 fn identity_and_capabilities_lead_to_the_registers() {
     let rig = Rig::new();
-    for (slot, id) in [(NET_SLOT, 0x1041_1AF4), (RNG_SLOT, 0x1044_1AF4)] {
+    for (slot, id) in [(NET_SLOT, 0x1041_1AF4), (RNG_SLOT, 0x1044_1AF4), (SERIAL_SLOT, 0x1043_1AF4)] {
         let space = rig.pci.function(devfn(slot, 0)).unwrap();
         assert_eq!(space.read(0, Width::Dword), id);
         let (mut at, mut kinds) = (space.read(0x34, Width::Byte) as usize, Vec::new());
@@ -88,7 +210,7 @@ fn identity_and_capabilities_lead_to_the_registers() {
         assert_eq!(kinds, [(1, COMMON), (3, ISR), (4, DEVICE), (2, NOTIFY)]);
     }
     assert_eq!(rig.virtio.decode(&rig.pci, BASE - 1), None);
-    assert_eq!(rig.virtio.decode(&rig.pci, BASE + u64::from(2 * BAR_SIZE)), None);
+    assert_eq!(rig.virtio.decode(&rig.pci, BASE + u64::from(3 * BAR_SIZE)), None);
 }
 
 #[test]
@@ -139,13 +261,16 @@ proptest! {
     /// A driver that writes anything anywhere harms nobody.
     #[test]
     fn any_driver_is_survived(
-        accesses in prop::collection::vec((0u64..0x8000, 0u32..3, prop_oneof![0u32..16, any::<u32>()]), 0..200),
+        accesses in prop::collection::vec((0u64..0xC000, 0u32..3, prop_oneof![0u32..16, any::<u32>()]), 0..200),
         memory in prop::collection::vec(any::<u8>(), 0x1000),
     ) {
         let mut rig = Rig::new();
         rig.start(0, 2, 0);
         rig.start(1, 1, 0);
-        for n in 1..8 {
+        rig.start(2, 6, 3);
+        rig.type_at(0, &memory);
+        rig.type_at(1, &memory);
+        for n in 1..20 {
             rig.bench.mem.write_bytes(0x1000 * n, &memory);
         }
         for (addr, width, value) in accesses {
