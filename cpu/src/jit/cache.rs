@@ -5,7 +5,7 @@ use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
 use super::stats::JitStats;
-use super::{EmitFault, Leave, poll, run};
+use super::{EmitFault, poll, run};
 use crate::Cpu;
 use crate::decode::Op;
 use iced_x86::Instruction;
@@ -111,6 +111,7 @@ impl Jit {
             seek: run::seek as *const () as u64,
             refill_read: run::refill_read as *const () as u64,
             refill_write: run::refill_write as *const () as u64,
+            refill_fetch: run::refill_fetch as *const () as u64,
         });
         memory.write(0, &code);
         let fixed = code.len().next_multiple_of(64);
@@ -243,10 +244,7 @@ impl Jit {
     pub(super) fn add_mode(&mut self, mode: Mode) {
         let table = JumpTable::new();
         let at = self.used;
-        let seek = self.stubs.seek;
-        let code = backend::dispatch(table.address(), mode.cs().base, Leave::Indirect as u32, |end| {
-            (seek as i64 - (at + end) as i64) as i32
-        });
+        let code = backend::dispatch(table.address(), mode.cs().base, &self.stubs, at);
         self.memory.write(at, &code);
         self.used = (at + code.len()).next_multiple_of(16);
         self.modes.push(ModeState { mode, table, dispatch: at, next: 0 });

@@ -62,6 +62,13 @@ pub(super) extern "sysv64" fn refill_write(cpu: *mut Cpu, linear: u32) -> u32 {
     cpu.refill(linear, Access::Write) as u32
 }
 
+/// As [`refill_read`], for code that comes next, unless nothing may be retired any more.
+pub(super) extern "sysv64" fn refill_fetch(cpu: *mut Cpu, linear: u32, budget: u64) -> u32 {
+    // SAFETY: as in `call`.
+    let cpu = unsafe { &mut *cpu };
+    (budget > BUDGET_BASE && cpu.refill(linear, Access::Fetch)) as u32
+}
+
 impl Cpu {
     /// After compiled code: the guest's x87 registers to their place.
     #[inline(always)]

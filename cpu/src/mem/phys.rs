@@ -147,11 +147,18 @@ impl PhysMem {
     }
 
     /// What lives at the page of physical address `addr`.
+    #[inline]
     pub fn page_kind(&self, addr: u64) -> PageKind {
         let Ok(page) = u32::try_from(addr >> PAGE_SHIFT) else { return PageKind::Bus };
         if (self.plain.0..self.plain.1).contains(&page) {
             return PageKind::Ram(page << PAGE_SHIFT);
         }
+        self.mapped_kind(addr, page)
+    }
+
+    /// The same where regions are.
+    #[cold]
+    fn mapped_kind(&self, addr: u64, page: u32) -> PageKind {
         let Some(region) = self.regions.iter().find(|r| r.contains(page)) else {
             return if addr < self.ram_size { PageKind::Ram(page << PAGE_SHIFT) } else { PageKind::Bus };
         };

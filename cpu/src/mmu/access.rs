@@ -216,28 +216,24 @@ impl Cpu {
             PageKind::Bus => return,
         };
         let entry = self.paging().then(|| self.tlb.lookup(linear));
-        self.fill_fast(view, linear, offset, access, ram, entry);
+        let rights = self.fast_rights(view, offset, ram, entry);
+        self.tlb.fill_fast(view, linear, offset, access, rights);
     }
 
-    /// Make accesses like `access` to RAM or ROM at `offset` fast; `entry` is the translation, if there is paging.
+    /// What may be fast in a page of RAM or ROM at `offset`, translated by `entry` if there is paging: writes, fetches, going on into
+    /// neighbours.
     #[inline]
-    fn fill_fast(
-        &mut self,
-        view: View,
-        linear: u32,
-        offset: u32,
-        access: Access,
-        ram: bool,
-        entry: Option<TlbEntry>,
-    ) {
+    fn fast_rights(&self, view: View, offset: u32, ram: bool, entry: Option<TlbEntry>) -> [bool; 3] {
         let user = view == View::User;
-        let mut write = ram && self.mem.allows_fast_writes(offset);
-        let mut fetch = true;
-        if let Some(entry) = entry {
-            write &= entry.is_dirty() && self.permits(entry, Access::Write, user);
-            fetch = self.permits(entry, Access::Fetch, user);
+        let write = ram && self.mem.allows_fast_writes(offset);
+        match entry {
+            Some(entry) => [
+                write && entry.is_dirty() && self.permits(entry, Access::Write, user),
+                self.permits(entry, Access::Fetch, user),
+                false,
+            ],
+            None => [write, true, true],
         }
-        self.tlb.fill_fast(view, linear, offset, access, [write, fetch, entry.is_none()]);
     }
 
     /// Compiled code found nothing in its flat view for a byte at `linear` that an instruction is about to read or write. Whether
@@ -264,9 +260,10 @@ impl Cpu {
             PageKind::Rom(offset) => (offset, false),
             PageKind::Bus => return false,
         };
-        self.fill_fast(view, linear, offset, access, ram, entry);
-        !self.attention
-            && self.tlb.flat.as_ref().is_some_and(|flat| flat.permits(view as usize, linear, access))
+        let rights = self.fast_rights(view, offset, ram, entry);
+        let Some(flat) = &mut self.tlb.flat else { return false };
+        flat.fill(view, linear, offset, access, rights);
+        !self.attention && flat.permits(view as usize, linear, access)
     }
 
     /// Backing-store offset of the code byte at linear address `linear`, or `None` if it is not in RAM or ROM.
@@ -302,6 +299,7 @@ impl Cpu {
     }
 
     /// Read from a physical address; within one page.
+    #[inline]
     pub(crate) fn phys_read<W: Word>(&mut self, addr: u64) -> W {
         let addr = self.gate_a20(addr);
         match self.mem.page_kind(addr) {

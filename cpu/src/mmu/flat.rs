@@ -10,7 +10,7 @@
 //! So a hit needs no tag, no compare and no flag: index, load, and a jump if the result is zero. As the fast views,
 //! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
 
-use super::Access;
+use super::{Access, View};
 use memmap2::MmapMut;
 use std::io;
 
@@ -193,8 +193,26 @@ impl FlatViews {
         self.fills
     }
 
-    /// Mirror of `Tlb::fill_fast` for reads, and writes if `write`. With `join`, accesses may go on into the neighbours.
-    pub fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool, join: bool) {
+    /// Mirror of `Tlb::fill_fast`.
+    #[inline]
+    pub fn fill(
+        &mut self,
+        view: View,
+        linear: u32,
+        offset: u32,
+        access: Access,
+        [write, fetch, join]: [bool; 3],
+    ) {
+        match access {
+            Access::Read | Access::Write => self.fill_data(view as usize, linear, offset, write, join),
+            Access::Fetch if fetch => self.fill_fetch(view as usize, linear, offset),
+            Access::Fetch => {}
+        }
+    }
+
+    /// For reads, and writes if `write`. With `join`, accesses may go on into the neighbours.
+    #[inline]
+    fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool, join: bool) {
         self.fills += 1;
         let view = &mut self.views[view];
         let page = linear >> 12;
@@ -213,8 +231,8 @@ impl FlatViews {
         }
     }
 
-    /// Mirror of `Tlb::fill_fast` for fetches.
-    pub fn fill_fetch(&mut self, view: usize, linear: u32, offset: u32) {
+    #[inline]
+    fn fill_fetch(&mut self, view: usize, linear: u32, offset: u32) {
         self.fills += 1;
         let view = &mut self.views[view];
         view.code.insert(linear >> 12);

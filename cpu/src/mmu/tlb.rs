@@ -133,6 +133,10 @@ pub struct Tlb {
     live: Vec<u32>,
     /// Elements of `entries` with a valid entry of a large page. Derived.
     large: Lines,
+    /// A global entry was made since everything was flushed. Derived.
+    globals: bool,
+    /// Pages of entries that a flush forgets while others stay; empty between flushes.
+    forgotten: Vec<u32>,
     fast: [Box<[FastEntry; FAST]>; 3],
     /// Lines in use, per view: what a flush has to clear.
     used: [Lines; 2],
@@ -175,6 +179,8 @@ impl Default for Tlb {
             entries: vec![None; L1],
             live: Vec::new(),
             large: Lines::NONE,
+            globals: false,
+            forgotten: Vec::new(),
             fast: std::array::from_fn(|_| Box::new([EMPTY; FAST])),
             used: [Lines::NONE; 2],
             #[cfg(jit)]
@@ -209,6 +215,7 @@ impl Tlb {
         if entry.is_large() {
             self.large.insert((linear >> 22) as usize);
         }
+        self.globals |= entry.is_global();
     }
 
     /// INVLPG: forget the page of `linear`, and all of a large page around it, whichever of its parts are cached
@@ -218,6 +225,7 @@ impl Tlb {
             let mask = !(large_page_size - 1);
             let around = |page: u32, e: TlbEntry| e.is_large() && (page << 12) & mask == linear & mask;
             self.retain(|page, e| page != linear >> 12 && !around(page, e));
+            self.forgotten.clear();
             self.drop_fast();
         } else if self.lookup(linear).is_valid()
             && let Some(table) = &mut self.entries[(linear >> 22) as usize]
@@ -230,24 +238,33 @@ impl Tlb {
 
     /// Forget everything (true) or everything not global (false).
     pub fn flush(&mut self, global_too: bool) {
-        if global_too {
-            self.retain(|_, _| false);
+        if global_too || !self.globals {
+            for page in self.live.drain(..) {
+                if let Some(table) = &mut self.entries[page as usize / L1] {
+                    table[page as usize % L1] = TlbEntry::default();
+                }
+            }
+            (self.large, self.globals) = (Lines::NONE, false);
             return self.drop_fast();
         }
-        let forgotten = self.retain(|_, e| e.is_global());
+        self.retain(|_, e| e.is_global());
         if self.live.is_empty() {
+            self.globals = false;
             self.drop_fast();
+            self.forgotten.clear();
         } else {
             // What is fast in global pages, the kernel's mostly, stays fast.
-            forgotten.into_iter().for_each(|page| self.drop_fast_page(page << 12));
+            let mut forgotten = std::mem::take(&mut self.forgotten);
+            forgotten.drain(..).for_each(|page| self.drop_fast_page(page << 12));
+            self.forgotten = forgotten;
         }
     }
 
-    /// Forget entries that are not to be kept: their pages. The caller drops what is fast in them.
-    fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) -> Vec<u32> {
-        let mut forgotten = Vec::new();
-        let entries = &mut self.entries;
+    /// Forget entries that are not to be kept; their pages are `forgotten`. The caller drops what is fast in them.
+    fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) {
+        let (entries, forgotten) = (&mut self.entries, &mut self.forgotten);
         let mut large = Lines::NONE;
+        forgotten.clear();
         self.live.retain(|&page| {
             let Some(table) = &mut entries[page as usize / L1] else { return false };
             let slot = &mut table[page as usize % L1];
@@ -263,13 +280,13 @@ impl Tlb {
             kept
         });
         self.large = large;
-        forgotten
     }
 
     /// Take over the entries of `other` (restoring a snapshot). What caches them stays where it is, empty.
     pub fn replace(&mut self, other: Tlb) {
         self.drop_fast();
-        (self.entries, self.live, self.large) = (other.entries, other.live, other.large);
+        (self.entries, self.live) = (other.entries, other.live);
+        (self.large, self.globals) = (other.large, other.globals);
     }
 
     /// The fast line for `linear` in `view`.
@@ -308,11 +325,7 @@ impl Tlb {
         self.used[view as usize].insert(index);
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {
-            match access {
-                Access::Read | Access::Write => flat.fill_data(view as usize, linear, offset, write, join),
-                Access::Fetch if fetch => flat.fill_fetch(view as usize, linear, offset),
-                Access::Fetch => {}
-            }
+            flat.fill(view, linear, offset, access, [write, fetch, join]);
         }
     }
 

@@ -1,6 +1,6 @@
 //! Ways out of a block: back to the run loop, and to blocks known by their EIP.
 
-use super::asm::{RCX, Width, at};
+use super::asm::{R8, RCX, Width, at};
 use super::stubs::{EDGE, EIP};
 use super::translate::{CPU, EdgeSite, Translator, VIEW};
 use crate::jit::{EmitFault, Leave};
@@ -59,6 +59,7 @@ impl Translator<'_> {
     /// The target's page must still be where it was when the edge was made.
     pub(super) fn far_edge(&mut self, k: usize, target: u32) {
         let page = self.s.mode.cs().base.wrapping_add(target) >> 12;
+        let compare = self.asm.pos();
         self.asm.load(Width::D, RCX, at(VIEW, flat::FETCH + page as i32 * 8));
         // lea ecx, [rcx + disp32]: the displacement is patched.
         self.asm.bytes(&[0x8D, 0x89]);
@@ -71,8 +72,24 @@ impl Translator<'_> {
         let miss = self.asm.jmp();
         let jump = self.asm.jmp();
         self.edges[k] = Some(EdgeSite { target, guard, jump: self.s.at + jump, stub: 0 });
-        self.stubs.push((k, target, miss));
+        self.misses.push((k, page, miss, compare));
         self.stubs.push((k, target, jump));
+    }
+
+    /// Where guards fail: the page is looked up, and they get another try.
+    fn missed(&mut self) {
+        for (k, page, site, compare) in std::mem::take(&mut self.misses) {
+            self.reach_here(site);
+            self.asm.mov_imm(R8, page << 12);
+            self.call_place(self.s.stubs.refill_fetch);
+            self.asm.bytes(&[0xE3, 5]);
+            let again = self.asm.jmp();
+            self.reach(again, self.place(compare));
+            let unknown = self.asm.jmp();
+            if let Some(edge) = self.edges[k] {
+                self.reach(unknown, edge.stub);
+            }
+        }
     }
 
     pub(super) fn edge_stubs(&mut self) {
@@ -90,5 +107,6 @@ impl Translator<'_> {
                 self.reach(site, stub);
             }
         }
+        self.missed();
     }
 }

@@ -58,6 +58,7 @@ pub(in crate::jit) struct Stubs {
     /// lost.
     pub refill_read: usize,
     pub refill_write: usize,
+    pub refill_fetch: usize,
     /// Call here to have the guest's x87 registers in the host's.
     pub x87_in: usize,
 }
@@ -112,6 +113,7 @@ pub(in crate::jit) struct Runtime {
     pub seek: u64,
     pub refill_read: u64,
     pub refill_write: u64,
+    pub refill_fetch: u64,
 }
 
 /// The fixed pieces, and where each begins.
@@ -220,8 +222,11 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         reload(&mut ops);
         dynasm!(ops ; .arch x64 ; jmp QWORD [r11 + DISPATCH]);
     }
-    let refills =
-        [(&mut stubs.refill_read, runtime.refill_read), (&mut stubs.refill_write, runtime.refill_write)];
+    let refills = [
+        (&mut stubs.refill_read, runtime.refill_read),
+        (&mut stubs.refill_write, runtime.refill_write),
+        (&mut stubs.refill_fetch, runtime.refill_fetch),
+    ];
     for (place, function) in refills {
         *place = ops.offset().0;
         // What the called function may change; while the guest's x87 registers are in the host's, none is called.
@@ -242,6 +247,7 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
             ; jne >done
             ; mov rdi, r11
             ; mov esi, r8d
+            ; mov rdx, r12
             ; sub rsp, 8
             ; mov rax, QWORD function as i64
             ; call rax
@@ -278,16 +284,14 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
 }
 
 /// The search for the block at EIP = R8D in the jump table at `table` (see `jit::mode`), in a code segment that begins
-/// at `base`; leaves for `reason` with EIP stored if there is none.
-pub(in crate::jit) fn dispatch(
-    table: u64,
-    base: u32,
-    reason: u32,
-    leave_distance: impl Fn(usize) -> i32,
-) -> Vec<u8> {
+/// at `base`; leaves for an indirect target, with EIP stored, if there is none. `at` is where this code will be.
+pub(in crate::jit) fn dispatch(table: u64, base: u32, stubs: &Stubs, at: usize) -> Vec<u8> {
+    let reason = Leave::Indirect as u32;
     let mut ops = Ops::new(0);
+    let distance = |place: usize, end: usize| (place as i64 - (at + end) as i64) as i32;
     dynasm!(ops
         ; .arch x64
+        ; again:
         ; rorx r9d, r8d, 13
         ; lea r9d, [r9 + r8]
         ; movzx r9d, r9w
@@ -305,15 +309,29 @@ pub(in crate::jit) fn dispatch(
         ; mov r9d, [r10 + 4]
         ; lea ecx, [rcx + r9 + FRAME_BIAS as i32]
         ; jrcxz >found
+    );
+    if base == 0 {
+        // The block is known, its page perhaps only not looked up yet.
+        let refill = distance(stubs.refill_fetch, ops.offset().0 + 5);
+        dynasm!(ops
+            ; .arch x64
+            ; .bytes [0xE8]
+            ; .bytes refill.to_le_bytes()
+            ; jrcxz >miss
+            ; jmp <again
+        );
+    }
+    dynasm!(ops
+        ; .arch x64
         ; miss:
         ; mov [r11 + EIP], r8d
         ; mov ecx, reason as i32
     );
-    let distance = leave_distance(ops.offset().0 + 5);
+    let seek = distance(stubs.seek, ops.offset().0 + 5);
     dynasm!(ops
         ; .arch x64
         ; .bytes [0xE9]
-        ; .bytes distance.to_le_bytes()
+        ; .bytes seek.to_le_bytes()
         ; found:
         ; jmp QWORD [r10 + 8]
     );

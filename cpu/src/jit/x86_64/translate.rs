@@ -6,7 +6,7 @@
 //!
 //! No check touches the host's flags, because they are the guest's.
 
-use super::asm::{Asm, RAX, RCX, RDX, Reg, Width, at};
+use super::asm::{Asm, R8, RAX, RCX, RDX, Reg, Width, at};
 use super::groups::{Group, Planned, SLOTS, plan};
 use super::host::Quirks;
 use super::property::*;
@@ -160,6 +160,8 @@ pub(super) struct Translator<'a> {
     pub islands: Vec<(usize, Slow)>,
     /// Edges that wait for their stub: number, target, place of the rel32.
     pub stubs: Vec<(usize, u32, usize)>,
+    /// Guards of edges: number, page, place of the rel32 where they fail, and where they begin.
+    pub misses: Vec<(usize, u32, usize, usize)>,
     /// Where each instruction's successor begins, whether MXCSR is the guest's there, and whether the host's x87 is.
     pub after: Vec<(usize, bool, bool)>,
     pub eips: Vec<u32>,
@@ -193,6 +195,7 @@ pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
         checks: Vec::new(),
         islands: Vec::new(),
         stubs: Vec::new(),
+        misses: Vec::new(),
         after: Vec::new(),
         eips: Vec::new(),
         edges: [None; 2],
@@ -258,6 +261,7 @@ impl Translator<'_> {
             if fresh {
                 self.asm.buf.truncate(mark);
                 self.stubs.clear();
+                self.misses.clear();
                 (self.wrong, self.float) = (wrong, float);
                 self.islands_here();
             }
@@ -270,13 +274,20 @@ impl Translator<'_> {
         }
     }
 
-    /// The page where the block goes on must be where it was; if not, the interpreter sees to it.
+    /// The page where the block goes on must be where it was; if it has to be looked up, that is done here; if it is another, the
+    /// interpreter sees to it.
     pub(super) fn guard_tail(&mut self, page: u32, frame: u32) {
-        self.asm.load(Width::D, RCX, at(VIEW, flat::FETCH + page as i32 * 8));
-        self.asm.lea(Width::D, RCX, at(RCX, -(frame as i32 + 1)));
-        let fine = self.asm.jrcxz();
+        let compare = |t: &mut Self| {
+            t.asm.load(Width::D, RCX, at(VIEW, flat::FETCH + page as i32 * 8));
+            t.asm.lea(Width::D, RCX, at(RCX, -(frame as i32 + 1)));
+            t.asm.jrcxz()
+        };
+        let fine = compare(self);
+        self.asm.mov_imm(R8, page << 12);
+        self.call_place(self.s.stubs.refill_fetch);
+        let known = compare(self);
         self.leave_before();
-        self.failed |= !self.asm.bind8(fine);
+        self.failed |= !self.asm.bind8(fine) || !self.asm.bind8(known);
     }
 
     /// Leave as if the block had not begun.
@@ -316,6 +327,7 @@ impl Translator<'_> {
             self.islands.truncate(mark.2);
             self.edges = [None; 2];
             self.stubs.clear();
+            self.misses.clear();
             if flow.is_none() {
                 break;
             }
