@@ -31,25 +31,28 @@ pub struct Block {
     warmth: u8,
 }
 
-impl Block {
-    /// First and last byte that it covers of page `page`, one of its own.
-    fn range_in(&self, page: u32) -> (u32, u32) {
-        let start = self.offset % PAGE_SIZE as u32;
-        let end = start + self.bytes - 1;
-        if self.offset / PAGE_SIZE as u32 == page {
-            (start, end.min(PAGE_SIZE as u32 - 1))
-        } else {
-            (0, end - PAGE_SIZE as u32)
-        }
-    }
+/// A block's part of a page: first and last byte. Kept apart from the blocks, for stores into code look at all of a page.
+#[derive(Clone, Copy)]
+struct Part {
+    block: u32,
+    first: u16,
+    last: u16,
 }
 
 /// What is known about code in one page.
 #[derive(Default)]
 struct CodePage {
-    blocks: Vec<u32>,
+    /// Blocks that died through another page of theirs may be among them.
+    parts: Vec<Part>,
     /// Bit n: some block covers bytes of line n.
     lines: u64,
+}
+
+impl CodePage {
+    fn insert(&mut self, block: u32, first: u32, last: u32) {
+        self.parts.push(Part { block, first: first as u16, last: last as u16 });
+        self.lines |= line_mask(first, last);
+    }
 }
 
 /// All decoded blocks.
@@ -161,16 +164,14 @@ impl BlockCache {
             warmth: 0,
         });
         self.index.insert(key(offset, big), id);
-        let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
-        page.blocks.push(id);
         let first = offset % PAGE_SIZE as u32;
         let last = first + bytes - 1;
-        page.lines |= line_mask(first, last.min(PAGE_SIZE as u32 - 1));
+        let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
+        page.insert(id, first, last.min(PAGE_SIZE as u32 - 1));
         let mut first_code = mem.set_has_code(offset, true);
         if let Some(tail) = tail {
             let page = self.pages.entry(tail / PAGE_SIZE as u32).or_default();
-            page.blocks.push(id);
-            page.lines |= line_mask(0, last - PAGE_SIZE as u32);
+            page.insert(id, 0, last - PAGE_SIZE as u32);
             first_code |= mem.set_has_code(tail, true);
         }
         (id, first_code)
@@ -197,27 +198,25 @@ impl BlockCache {
         let mut hit = false;
         let (slab, index, quick, dropped) =
             (&mut self.slab, &mut self.index, &mut self.quick, &mut self.dropped);
-        page.blocks.retain(|&id| {
-            let block = &mut slab[id as usize];
-            if block.bytes == 0 {
-                // It died through its other page.
-                return false;
-            }
-            let (start, end) = block.range_in(page_number);
+        page.parts.retain(|part| {
+            let (start, end) = (part.first as u32, part.last as u32);
             if start > last || end < first {
                 lines |= line_mask(start, end);
                 return true;
             }
-            hit = true;
-            dropped.push(id);
-            index.remove(&key(block.offset, block.big));
-            quick[quick_slot(block.offset)] = (NO_KEY, 0);
-            // The slot stays, empty, until the cache starts over; `bytes == 0` marks it dead.
-            *block = Block::default();
+            let block = &mut slab[part.block as usize];
+            if block.bytes != 0 {
+                hit = true;
+                dropped.push(part.block);
+                index.remove(&key(block.offset, block.big));
+                quick[quick_slot(block.offset)] = (NO_KEY, 0);
+                // The slot stays, empty, until the cache starts over; `bytes == 0` marks it dead.
+                *block = Block::default();
+            }
             false
         });
         page.lines = lines;
-        if page.blocks.is_empty() {
+        if page.parts.is_empty() {
             self.pages.remove(&page_number);
             mem.set_has_code(write.addr, false);
         }

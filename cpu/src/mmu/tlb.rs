@@ -158,6 +158,10 @@ impl Lines {
         self.0[line / 64] |= 1 << (line % 64);
     }
 
+    fn remove(&mut self, line: usize) {
+        self.0[line / 64] &= !(1 << (line % 64));
+    }
+
     fn contains(&self, line: usize) -> bool {
         self.0[line / 64] & 1 << (line % 64) != 0
     }
@@ -221,12 +225,23 @@ impl Tlb {
     /// INVLPG: forget the page of `linear`, and all of a large page around it, whichever of its parts are cached
     /// (SDM vol. 3, 4.10.4.1).
     pub fn invalidate_page(&mut self, linear: u32, large_page_size: u32) {
-        if self.large.contains((linear >> 22) as usize) {
-            let mask = !(large_page_size - 1);
-            let around = |page: u32, e: TlbEntry| e.is_large() && (page << 12) & mask == linear & mask;
-            self.retain(|page, e| page != linear >> 12 && !around(page, e));
-            self.forgotten.clear();
-            self.drop_fast();
+        let region = (linear >> 22) as usize;
+        if self.large.contains(region)
+            && let Some(table) = &mut self.entries[region]
+        {
+            let pages = large_page_size as usize / 0x1000;
+            let named = (linear >> 12) as usize % L1;
+            let first = named / pages * pages;
+            for (slot, n) in table[first..].iter_mut().zip(first..first + pages) {
+                if slot.is_valid() && (slot.is_large() || n == named) {
+                    *slot = TlbEntry(TlbEntry::LISTED);
+                    self.forgotten.push((region * L1 + n) as u32);
+                }
+            }
+            if !table.iter().any(|entry| entry.is_large()) {
+                self.large.remove(region);
+            }
+            self.drop_fast_forgotten();
         } else if self.lookup(linear).is_valid()
             && let Some(table) = &mut self.entries[(linear >> 22) as usize]
         {
@@ -247,28 +262,32 @@ impl Tlb {
             (self.large, self.globals) = (Lines::NONE, false);
             return self.drop_fast();
         }
-        self.retain(|_, e| e.is_global());
+        self.keep_globals();
         if self.live.is_empty() {
             self.globals = false;
             self.drop_fast();
             self.forgotten.clear();
         } else {
             // What is fast in global pages, the kernel's mostly, stays fast.
-            let mut forgotten = std::mem::take(&mut self.forgotten);
-            forgotten.drain(..).for_each(|page| self.drop_fast_page(page << 12));
-            self.forgotten = forgotten;
+            self.drop_fast_forgotten();
         }
     }
 
-    /// Forget entries that are not to be kept; their pages are `forgotten`. The caller drops what is fast in them.
-    fn retain(&mut self, keep: impl Fn(u32, TlbEntry) -> bool) {
+    fn drop_fast_forgotten(&mut self) {
+        let mut forgotten = std::mem::take(&mut self.forgotten);
+        forgotten.drain(..).for_each(|page| self.drop_fast_page(page << 12));
+        self.forgotten = forgotten;
+    }
+
+    /// Forget entries that are not global; their pages are `forgotten`. The caller drops what is fast in them.
+    fn keep_globals(&mut self) {
         let (entries, forgotten) = (&mut self.entries, &mut self.forgotten);
         let mut large = Lines::NONE;
         forgotten.clear();
         self.live.retain(|&page| {
             let Some(table) = &mut entries[page as usize / L1] else { return false };
             let slot = &mut table[page as usize % L1];
-            let kept = slot.is_valid() && keep(page, *slot);
+            let kept = slot.is_valid() && slot.is_global();
             if !kept {
                 if slot.is_valid() {
                     forgotten.push(page);
