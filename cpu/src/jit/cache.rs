@@ -27,6 +27,8 @@ const WARM: u8 = 3;
 /// What compiling a block that is soon forgotten costs, and starting over, in interpreted instructions.
 const COST_OF_BLOCK: u64 = 2_000;
 const COST_OF_ALL: u64 = 1_000_000;
+/// What another ceiling costs, beside what it costs for each page.
+const COST_OF_CEILING: u64 = 1_000;
 /// A guest that owes more than this is interpreted for a while.
 const MOST_DEBT: u64 = 4_000_000;
 const NOTHING: u32 = u32::MAX;
@@ -56,6 +58,8 @@ struct ModeState {
     mode: Mode,
     table: JumpTable,
     dispatch: usize,
+    /// See [`Mode::ceiling`]; 0 for none.
+    ceiling: u32,
     /// The mode that followed this one last.
     next: usize,
 }
@@ -235,6 +239,20 @@ impl Jit {
         self.current = number;
     }
 
+    /// The first page that is not in the view of the current mode's code, or 0 if it sees all.
+    pub fn ceiling(&self) -> u32 {
+        match self.modes.get(self.current) {
+            Some(_) if self.emit_fault == Some(EmitFault::CeilingUnseen) => 0,
+            Some(mode) => mode.ceiling,
+            None => 0,
+        }
+    }
+
+    /// The ceiling is another, and `pages` pages were looked at for that.
+    pub fn charge_ceiling(&mut self, pages: usize) {
+        self.debt += COST_OF_CEILING + pages as u64 / 4;
+    }
+
     /// Where the search for indirect targets of the current mode begins.
     pub fn dispatch_address(&self) -> u64 {
         self.memory.address(self.modes[self.current].dispatch) as u64
@@ -247,7 +265,8 @@ impl Jit {
         let code = backend::dispatch(table.address(), mode.cs().base, &self.stubs, at);
         self.memory.write(at, &code);
         self.used = (at + code.len()).next_multiple_of(16);
-        self.modes.push(ModeState { mode, table, dispatch: at, next: 0 });
+        let ceiling = mode.ceiling().unwrap_or(0);
+        self.modes.push(ModeState { mode, table, dispatch: at, ceiling, next: 0 });
         self.set_mode(self.modes.len() - 1);
     }
 

@@ -56,6 +56,8 @@ faults! {
     LimitUnseen "limit-unseen",
     /// The byte after the limit is inside.
     LimitOffByOne "limit-off-by-one",
+    /// What lies above the end of all segments is in the view nevertheless.
+    CeilingUnseen "ceiling-unseen",
     /// Segment bases other than 0 are forgotten.
     BaseForgotten "base-forgotten",
     /// A check of memory leaves the host's flags as it likes.

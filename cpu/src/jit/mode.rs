@@ -2,7 +2,8 @@
 //! there is paging, and the direction of string instructions.
 //!
 //! A system uses few combinations of bases, limits and rights, so they are constants of the code: a flat segment costs
-//! nothing, a limited one three instructions. FS and GS, whose bases change with the thread, are known by class only.
+//! nothing, nor do limited ones that begin at 0 and end in the same place: their code has a view that ends there too
+//! (see `mmu::flat`). Others cost three instructions. FS and GS, whose bases change with the thread, are known by class only.
 //! Each combination is a *mode* with a number; code is found by place, EIP and mode.
 
 use crate::Cpu;
@@ -140,6 +141,25 @@ impl Mode {
         for n in 0..4 {
             self.0[4 * n] = 0;
         }
+    }
+
+    /// The first page that accesses by DS, ES and SS cannot reach, or not whole: the view of the code has nothing from there on.
+    /// Only if none of them is flat, for that would be slow then.
+    pub fn ceiling(&self) -> Option<u32> {
+        let end = |s: KnownSegment| s.base == 0 && s.readable && s.bounds.0 == 0;
+        let data = self.segment(SegReg::Ds);
+        let above = |seg| end(self.segment(seg)) && self.segment(seg).is_flat();
+        let wanted = end(data) && !data.is_flat() && !above(SegReg::Es) && !above(SegReg::Ss);
+        // Not the segments of real mode and the like: there are many, and they end soon.
+        (wanted && data.bounds.1 > 0xFFFF).then(|| ((data.bounds.1 as u64 + 1) >> 12) as u32)
+    }
+
+    /// Whether every offset is valid, or those that are not are above the ceiling.
+    pub fn is_unlimited(&self, seg: SegReg) -> bool {
+        let s = self.segment(seg);
+        let data = self.segment(SegReg::Ds);
+        let same = !s.dynamic && s.base == 0 && s.bounds == data.bounds;
+        s.is_flat() || same && self.ceiling().is_some()
     }
 
     pub fn cs(&self) -> KnownSegment {

@@ -6,8 +6,8 @@ use crate::Cpu;
 use crate::decode::{Op, Prefix};
 use crate::fault::Fault;
 use crate::flags;
-use crate::mmu::Access;
 use crate::mmu::flat::FlatViews;
+use crate::mmu::{Access, View};
 use crate::simd::mxcsr;
 use iced_x86::Code;
 use std::io;
@@ -178,17 +178,18 @@ impl Cpu {
     /// Make the mode and view of the processor those of compiled code. Whether that changed anything; `None` if only
     /// the run loop can do it.
     fn follow_mode(&mut self) -> Option<bool> {
-        let view = self.flat_view();
         let jit = self.jit.as_ref()?;
         if self.blocks.generation() != jit.generation {
             return None;
         }
-        let mut changed = view != self.frame.view;
+        let mut changed = false;
         if !jit.mode_holds(self) {
             changed = true;
             let known = jit.known_mode(self)?;
             self.jit.as_mut()?.set_mode(known);
         }
+        let view = self.flat_view()?;
+        changed |= view != self.frame.view;
         self.frame.view = view;
         self.frame.dispatch = self.jit.as_ref()?.dispatch_address();
         Some(changed)
@@ -262,14 +263,32 @@ impl Cpu {
     fn may_stay(&self) -> bool {
         let linear = self.regs.cs().base.wrapping_add(self.regs.eip);
         let view = usize::from(self.regs.cpl == 3);
-        self.flat_view() == self.frame.view
+        self.flat_view() == Some(self.frame.view)
             && self.tlb.flat.as_ref().is_some_and(|flat| flat.view(view).fetches(linear))
             && self.jit.as_ref().is_some_and(|jit| jit.is_undisturbed(self.blocks.generation()))
     }
 
-    /// The flat view for the program's data accesses.
-    fn flat_view(&self) -> u64 {
-        self.tlb.flat.as_ref().map_or(0, |flat| flat.view(self.view as usize).biased_address())
+    /// The flat view for code of the current mode; `None` if its ceiling has to be set first.
+    fn flat_view(&self) -> Option<u64> {
+        let (flat, jit) = (self.tlb.flat.as_ref()?, self.jit.as_ref()?);
+        let n = self.view as usize;
+        let view = match jit.ceiling() {
+            0 => flat.view(n),
+            _ if self.view == View::Checked => flat.view(n),
+            ceiling => flat.lower(n, ceiling)?,
+        };
+        Some(view.biased_address())
+    }
+
+    /// The same, its ceiling set if need be.
+    fn make_flat_view(&mut self) -> Option<u64> {
+        if let Some(view) = self.flat_view() {
+            return Some(view);
+        }
+        let (flat, jit) = (self.tlb.flat.as_mut()?, self.jit.as_mut()?);
+        let pages = flat.set_ceiling(self.view as usize, jit.ceiling());
+        jit.charge_ceiling(pages);
+        self.flat_view()
     }
 
     /// Run compiled code from CS:EIP on until something needs the run loop; interpret what has none.
@@ -278,13 +297,13 @@ impl Cpu {
     /// The fault of an instruction or fetch.
     pub(crate) fn run_compiled(&mut self) -> Result<(), Fault> {
         let generation = self.blocks.generation();
-        let view = self.flat_view();
         let Some(jit) = &mut self.jit else { return self.run_block() };
         jit.safe_point(generation);
         if jit.rests(self.insns) {
             return self.run_block();
         }
         self.find_mode();
+        let Some(view) = self.make_flat_view() else { return self.run_block() };
         let Some(jit) = &self.jit else { return self.run_block() };
         let enter = jit.enter_address();
         // SAFETY: the fixed code at `enter` is a function of this type.

@@ -220,6 +220,8 @@ struct Case {
     gpr: [u32; 8],
     flags: u32,
     limit: Option<u32>,
+    /// ES has no limit: the others have to be checked against theirs at each access.
+    es_flat: bool,
     paging: bool,
     step: u64,
 }
@@ -233,14 +235,14 @@ impl Case {
         let ring = prop_oneof![Just(0u8), Just(3u8)];
         let limit = prop_oneof![2 => Just(None), 1 => (0x27000..0x2A000u32).prop_map(Some)];
         let paging = prop_oneof![2 => Just(true), 1 => Just(false)];
-        (code, ring, any::<[u32; 8]>(), any::<u32>(), limit, paging, 1..40u64).prop_map(
-            |(code, ring, gpr, flags, limit, paging, step)| {
+        (code, ring, any::<[u32; 8]>(), any::<u32>(), (limit, any::<bool>()), paging, 1..40u64).prop_map(
+            |(code, ring, gpr, flags, (limit, es_flat), paging, step)| {
                 let mut code = code.concat();
                 // Once more from the start: linked, and with the TLB full.
                 let back = (code.len() as u32 + 5).wrapping_neg();
                 code.push(0xE9);
                 code.extend(back.to_le_bytes());
-                Case { code, ring, gpr, flags, limit, paging, step }
+                Case { code, ring, gpr, flags, limit, es_flat, paging, step }
             },
         )
     }
@@ -254,6 +256,11 @@ impl Case {
             gpr[7] &= 0x3F;
             let mut cpu = machine(self.ring, &self.code, gpr, self.limit);
             cpu.regs.flags.set(self.flags & crate::flags::ARITH);
+            if self.es_flat {
+                let es = cpu.regs.seg[SegReg::Es as usize];
+                cpu.regs.seg[SegReg::Es as usize] = Segment::new(es.selector, 0, u32::MAX, es.attr);
+                cpu.state_changed();
+            }
             if !self.paging {
                 unpage(&mut cpu);
             }
@@ -289,7 +296,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 20] = [
+        let directed: [fn() -> Cpu; 21] = [
             product,
             pushed,
             divided,
@@ -301,6 +308,7 @@ fn every_fault_is_seen() {
             arguments,
             based,
             limited,
+            ceilings,
             split,
             framed,
             halves,
@@ -360,6 +368,27 @@ fn based() -> Cpu {
 fn limited() -> Cpu {
     let code = [0x8B, 0x1D, 0, 0x80, 0, 0, 0xA1, 0, 0x81, 0, 0, 0x41, 0xEB, 0xF2];
     machine(3, &code, [STACK; 8], Some(0x8102))
+}
+
+/// Segments that end in different places take turns, and #GP skips what is beyond: mov ds, ecx; add ebx, [0x24000]; inc dword
+/// [0x1F000]; xchg ecx, edx; jmp back. Vector 13: add esp, 4; add dword [esp], 6; iret
+fn ceilings() -> Cpu {
+    let code = [0x8E, 0xD9, 0x03, 0x1D, 0, 0x40, 2, 0, 0xFF, 0x05, 0, 0xF0, 1, 0, 0x87, 0xCA, 0xEB, 0xEE];
+    let mut cpu = machine(0, &code, [STACK; 8], Some(0x2_FFFF));
+    set_descriptor(&mut cpu, 0x50, 0x93, 0, 0x2_3FFF);
+    set_descriptor(&mut cpu, 0x58, 0x93, 0, 0x2_FFFF);
+    cpu.mem.write_bytes(handler(13) as u64, &[0x83, 0xC4, 4, 0x83, 0x04, 0x24, 6, 0xCF]);
+    cpu.phys_write(0x2_4000, 3u32);
+    (cpu.regs.gpr[1], cpu.regs.gpr[2]) = (0x50, 0x58);
+    cpu
+}
+
+#[test]
+fn segments_end_in_different_places() {
+    for step in [1, 7, 300] {
+        let cpu = lockstep(ceilings, (1..1500).step_by(step));
+        assert!(cpu.counters.exceptions > 80, "{}", cpu.counters.exceptions);
+    }
 }
 
 /// A double word in two pages that are not neighbours: mov eax, [0x24FFE]; add ebx, eax; inc dword [0x24FFE]; jmp back

@@ -12,6 +12,10 @@ use crate::mem::{PageKind, RegionKind};
 use crate::seg::SegReg;
 use crate::word::Word;
 
+/// Bytes of the longest access that compiled code makes.
+#[cfg(jit)]
+const LONGEST: u32 = 16;
+
 /// A place in memory that was checked for reading and writing and is about to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct Checked {
@@ -243,7 +247,11 @@ impl Cpu {
     #[cfg(jit)]
     pub(crate) fn refill(&mut self, linear: u32, access: Access) -> bool {
         let view = self.view;
-        let Some(flat) = &self.tlb.flat else { return false };
+        let (Some(flat), Some(jit)) = (&self.tlb.flat, &self.jit) else { return false };
+        // Beyond the end of its segment an access does not get as far as a translation.
+        if jit.ceiling() != 0 && linear.saturating_add(LONGEST - 1) >> 12 >= jit.ceiling() {
+            return false;
+        }
         if view == View::Checked || flat.permits(view as usize, linear, access) || self.watches_page(linear) {
             return false;
         }

@@ -7,6 +7,10 @@
 //! Two more tables, of reads and of writes, have those entries whose next page is the next one in host memory too: an access
 //! may go on into it without a look at where it ends. They are kept up while paging is off, when it is nearly always so.
 //!
+//! Beside each privilege class's view there is a *lower* one: what the first has of data below a ceiling, and all its fetches.
+//! Segments that begin at 0 and end at the ceiling need no look at their limit there: an access beyond it finds no entry,
+//! and takes the slow path. Only pages that lie below it whole are in, so the exact end is the slow path's business.
+//!
 //! So a hit needs no tag, no compare and no flag: index, load, and a jump if the result is zero. As the fast views,
 //! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
 
@@ -109,6 +113,33 @@ impl FlatView {
         self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
     }
 
+    fn copy(&mut self, from: &FlatView, table: usize, page: u32) {
+        let value = from.get(table, page);
+        if value != 0 {
+            self.set(table, page, value);
+        }
+    }
+
+    fn fill_data(&mut self, page: u32, delta: u64, write: bool, join: bool) {
+        self.data.insert(page);
+        self.set(READS, page, delta);
+        if write {
+            self.set(WRITES, page, delta);
+        } else {
+            self.clear(WRITES, page);
+        }
+        self.part(page);
+        if join {
+            self.join(READS, page);
+            self.join(WRITES, page);
+        }
+    }
+
+    fn fill_fetch(&mut self, page: u32, value: u64) {
+        self.code.insert(page);
+        self.set(FETCHES, page, value);
+    }
+
     fn drop_all(&mut self) {
         while let Some(page) = self.data.pop() {
             self.set(READS, page, 0);
@@ -155,9 +186,16 @@ impl FlatView {
     }
 }
 
-/// The views of an address space, by privilege class, and one that is always empty.
+/// Number of the view that is always empty.
+const CHECKED: usize = 2;
+/// Number of the lower view of privilege class 0; 1 is that plus 1.
+const LOWER: usize = 3;
+
+/// The views of an address space, by privilege class, one that is always empty, and the lower ones.
 pub(crate) struct FlatViews {
-    views: [FlatView; 3],
+    views: [FlatView; 5],
+    /// The first page that is not in the lower view of each privilege class; 0 if there is nothing in that view.
+    ceilings: [u32; 2],
     ram: u64,
     fills: u64,
 }
@@ -166,7 +204,8 @@ impl FlatViews {
     /// Empty views of memory whose backing store begins at host address `ram`.
     pub fn new(ram: *const u8) -> io::Result<FlatViews> {
         Ok(FlatViews {
-            views: [FlatView::new()?, FlatView::new()?, FlatView::new()?],
+            views: [FlatView::new()?, FlatView::new()?, FlatView::new()?, FlatView::new()?, FlatView::new()?],
+            ceilings: [0; 2],
             ram: ram as u64,
             fills: 0,
         })
@@ -186,6 +225,34 @@ impl FlatViews {
             Access::Fetch => FETCHES,
         };
         self.views[view].get(table, linear >> 12) != 0
+    }
+
+    /// The lower view of privilege class `n`, if its ceiling is `ceiling`.
+    pub fn lower(&self, n: usize, ceiling: u32) -> Option<&FlatView> {
+        (self.ceilings[n] == ceiling).then(|| &self.views[LOWER + n])
+    }
+
+    /// Let the ceiling of privilege class `n` be page `ceiling` from now on. How many pages were looked at.
+    pub fn set_ceiling(&mut self, n: usize, ceiling: u32) -> usize {
+        self.ceilings[n] = ceiling;
+        let (views, lower) = self.views.split_at_mut(LOWER);
+        let (view, lower) = (&views[n], &mut lower[n]);
+        lower.drop_all();
+        lower.joined = view.joined;
+        for &page in view.data.pages.iter().filter(|&&page| page < ceiling) {
+            lower.data.insert(page);
+            for table in [READS, WRITES] {
+                lower.copy(view, table, page);
+                if page + 1 < ceiling {
+                    lower.copy(view, table + GOES_ON, page);
+                }
+            }
+        }
+        for &page in &view.code.pages {
+            lower.code.insert(page);
+            lower.copy(view, FETCHES, page);
+        }
+        view.data.pages.len() + view.code.pages.len()
     }
 
     /// Entries made so far.
@@ -214,29 +281,22 @@ impl FlatViews {
     #[inline]
     fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool, join: bool) {
         self.fills += 1;
-        let view = &mut self.views[view];
         let page = linear >> 12;
         let delta = self.ram.wrapping_add((offset & !0xFFF) as u64).wrapping_sub((linear & !0xFFF) as u64);
-        view.data.insert(page);
-        view.set(READS, page, delta);
-        if write {
-            view.set(WRITES, page, delta);
-        } else {
-            view.clear(WRITES, page);
-        }
-        view.part(page);
-        if join {
-            view.join(READS, page);
-            view.join(WRITES, page);
+        self.views[view].fill_data(page, delta, write, join);
+        if page < self.ceilings[view] {
+            self.views[LOWER + view].fill_data(page, delta, write, join);
         }
     }
 
     #[inline]
     fn fill_fetch(&mut self, view: usize, linear: u32, offset: u32) {
         self.fills += 1;
-        let view = &mut self.views[view];
-        view.code.insert(linear >> 12);
-        view.set(FETCHES, linear >> 12, (offset >> 12) as u64 + 1);
+        let (page, value) = (linear >> 12, (offset >> 12) as u64 + 1);
+        self.views[view].fill_fetch(page, value);
+        if self.ceilings[view] != 0 {
+            self.views[LOWER + view].fill_fetch(page, value);
+        }
     }
 
     /// Forget everything.
@@ -259,7 +319,11 @@ impl FlatViews {
 
     /// Forget one page.
     pub fn drop_page(&mut self, linear: u32) {
-        for view in &mut self.views[..2] {
+        let unused = self.ceilings.map(|ceiling| ceiling == 0);
+        for (n, view) in self.views.iter_mut().enumerate() {
+            if n == CHECKED || n >= LOWER && unused[n - LOWER] {
+                continue;
+            }
             for table in [READS, WRITES, FETCHES] {
                 view.clear(table, linear >> 12);
             }

@@ -97,7 +97,7 @@ impl Translator<'_> {
         if lo != 0 || !(if write { s.writable && s.readable } else { s.readable }) {
             return None;
         }
-        let limited = !s.is_flat() && !self.has(EmitFault::LimitUnseen);
+        let limited = !self.s.mode.is_unlimited(seg) && !self.has(EmitFault::LimitUnseen);
         let size = if self.has(EmitFault::PageEndUnseen) && !aligned { 1 } else { size };
         let last = size as i32 - 1 - self.has(EmitFault::LimitOffByOne) as i32;
         if limited {
