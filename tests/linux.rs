@@ -87,6 +87,28 @@ fn network_and_entropy_are_there_in_qemu_too() {
     }
 }
 
+/// Two of them, with a shell at each of two consoles: each answers what it was asked, and is off when it was told so.
+#[test]
+fn two_guests_have_a_shell_each() {
+    let ask = |who: &str, extra: &str| format!("echo $((6 * 7)) for {who}{extra}; poweroff\n");
+    let (first, second) = (ask("the first", ""), ask("the second", "; cat /proc/cmdline"));
+    let words = "console=hvc0 quiet loglevel=3 name=second";
+    let boot =
+        Boot { input: first.into_bytes(), ..Boot::linux("name=first").with_consoles(&[(words, &second)]) };
+    let mut runs: Vec<(Runner, Boot)> =
+        engines().into_iter().map(|engine| (Runner::Machine, Boot { engine, ..boot.clone() })).collect();
+    runs.extend(harness::qemu_version().map(|_| (Runner::Qemu, boot.clone())));
+    let reports = in_parallel(&runs, |(runner, boot)| runner.run(boot));
+    for report in &reports {
+        assert_eq!(report.end, End::PowerOff, "{}\n{}", report.command, report.host_log);
+        let (one, two) = (&report.console, &report.neighbours[0]);
+        assert!(one.contains("\n42 for the first") && !one.contains("second"), "{}\n{one}", report.command);
+        assert!(two.contains("\n42 for the second") && !two.contains("first"), "{}\n{two}", report.command);
+        assert!(two.contains("name=second"), "{two}");
+    }
+    assert!(reports.iter().zip(engines()).all(|(report, _)| report.neighbours == reports[0].neighbours));
+}
+
 /// Rules of the Host for a Guest that programs control registers and tables itself.
 const RULES: [&str; 3] = ["cr3-load-ignored", "idt-read-once", "stale-selectors-dropped"];
 

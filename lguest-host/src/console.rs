@@ -30,32 +30,37 @@ const CHUNK: usize = 256;
 /// days, and every other Guest waiting (10.3).
 const LIMIT: u32 = 64 << 10;
 
-/// Say what the driver put into the output `queue`. True if it wants an interrupt.
-pub fn transmit(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<bool> {
+/// Say what the driver put into the output `queue`, as far as there is room. True if it wants an interrupt; true if the rest has to
+/// wait for room.
+pub fn transmit(queue: &mut VirtQueue, ram: &GuestRam, platform: &mut dyn Platform) -> Outcome<(bool, bool)> {
     let mut interrupt = false;
     let mut said = 0;
-    while let Some(chain) = queue.pop(ram)? {
-        let mut left = LIMIT;
-        for buffer in chain.buffers() {
-            let len = buffer.len.min(left);
-            let mut done = 0;
-            while done < len && !buffer.writable {
-                let mut bytes = [0; CHUNK];
-                let n = (len - done).min(CHUNK as u32);
-                let chunk = &mut bytes[..n as usize];
-                ram.read_bytes(buffer.addr + done, chunk)?;
-                platform.console_write(chunk);
-                done += n;
+    loop {
+        if platform.console_room() == 0 {
+            return Ok((interrupt, queue.is_waiting(ram)?));
+        }
+        let Some(chain) = queue.pop(ram)? else { return Ok((interrupt, false)) };
+        let len = chain.len_of(false).min(LIMIT);
+        let begun = queue.begun().min(len);
+        let mut at = begun;
+        while at < len {
+            let n = (len - at).min(CHUNK as u32).min(platform.console_room());
+            if n == 0 {
+                queue.put_back(at);
+                return Ok((interrupt, true));
             }
-            left -= done;
+            let mut bytes = [0; CHUNK];
+            let chunk = &mut bytes[..n as usize];
+            chain.read(ram, at, chunk)?;
+            platform.console_write(chunk);
+            at += n;
         }
         interrupt |= queue.push(ram, &chain, 0)?;
-        said += LIMIT - left;
+        said += len - begun;
         if said >= LIMIT {
             queue.end_turn();
         }
     }
-    Ok(interrupt)
 }
 
 /// Put typed bytes into the buffers the driver offered. True if it wants an interrupt.

@@ -158,7 +158,9 @@ impl Kind {
                 if let Some(queue) = second
                     && asked & 2 != 0
                 {
-                    irqs |= (console::transmit(queue, ram, platform)? as u32) << 1;
+                    let (interrupt, waits) = console::transmit(queue, ram, platform)?;
+                    irqs |= (interrupt as u32) << 1;
+                    *kicked |= (waits as u32) << 1;
                 }
             }
             Kind::Block(disk) => {

@@ -27,6 +27,8 @@ pub struct VirtQueue {
     used: u16,
     /// Chains that may still be taken in this turn: what a chain brings may land in the rings and offer the next one, for ever.
     budget: u32,
+    /// Bytes of the next chain that were used in an earlier turn.
+    begun: u32,
     /// The driver broke a rule: nothing happens any more until it resets the device.
     stopped: bool,
 }
@@ -103,7 +105,17 @@ impl Chain {
 impl VirtQueue {
     /// The queue of `size` entries, at most [`SIZE`], with its rings at these places.
     pub const fn new(descriptors: u32, available: u32, used_ring: u32, size: u32) -> VirtQueue {
-        VirtQueue { descriptors, available, used_ring, size, seen: 0, used: 0, budget: SIZE, stopped: false }
+        VirtQueue {
+            descriptors,
+            available,
+            used_ring,
+            size,
+            seen: 0,
+            used: 0,
+            budget: SIZE,
+            begun: 0,
+            stopped: false,
+        }
     }
 
     /// The queue of the lguest bus whose rings start at guest-physical page `pfn`.
@@ -117,7 +129,7 @@ impl VirtQueue {
         for page in 0..PAGES {
             ram.write(self.descriptors + page * PAGE, [0u8; PAGE as usize])?;
         }
-        *self = VirtQueue { seen: 0, used: 0, budget: SIZE, stopped: false, ..*self };
+        *self = VirtQueue { seen: 0, used: 0, budget: SIZE, begun: 0, stopped: false, ..*self };
         Ok(())
     }
 
@@ -201,11 +213,23 @@ impl VirtQueue {
         Ok(Some(chain))
     }
 
+    /// The chain just taken is the next one again, `begun` bytes of it are done. The driver may have changed it until then.
+    pub const fn put_back(&mut self, begun: u32) {
+        self.seen = self.seen.wrapping_sub(1);
+        self.begun = begun;
+    }
+
+    /// Bytes of the chain just taken that were done before it was put back.
+    pub const fn begun(&self) -> u32 {
+        self.begun
+    }
+
     /// Give a chain back with `len` bytes written. True if the driver wants an interrupt.
     pub fn push(&mut self, ram: &GuestRam, chain: &Chain, len: u32) -> Outcome<bool> {
         let slot = self.used as u32 % self.size;
         ram.write(self.used_ring.wrapping_add(4 + 8 * slot), [chain.head as u32, len])?;
         self.used = self.used.wrapping_add(1);
+        self.begun = 0;
         ram.write(self.used_ring.wrapping_add(2), self.used)?;
         let flags: u16 = ram.read(self.available)?;
         Ok(flags & NO_INTERRUPT == 0)

@@ -32,8 +32,10 @@ pub struct Boot {
     pub network: bool,
     /// The machine has an entropy source.
     pub entropy: bool,
-    /// Images and command lines of more Guests, which have no console and no disk.
+    /// Images and command lines of more Guests, which have no disk. One that is the Guest's image has its initial RAM disk, too.
     pub neighbours: Vec<(PathBuf, String)>,
+    /// The machine has a serial device, so that these have consoles; what is typed there.
+    pub consoles: Option<Vec<Vec<u8>>>,
     /// What is typed at the Guest's console.
     pub input: Vec<u8>,
     /// A rule of the processor to break.
@@ -73,6 +75,8 @@ pub enum End {
 pub struct Report {
     /// Everything on the Guest's console.
     pub console: String,
+    /// Everything on the consoles of its neighbours that have one.
+    pub neighbours: Vec<String>,
     /// Everything in the Host's log.
     pub host_log: String,
     /// How it ended.
@@ -144,6 +148,7 @@ impl Boot {
             network: false,
             entropy: false,
             neighbours: Vec::new(),
+            consoles: None,
             input: Vec::new(),
             cpu_mutant: None,
             engine: Engine::best(),
@@ -155,6 +160,20 @@ impl Boot {
     pub fn linux(words: &str) -> Self {
         let initrd = Some(rom("linux-6.1/initrd.gz"));
         Self { initrd, ..Self::new("linux-6.1/vmlinux", &format!("console=hvc0 quiet loglevel=3 {words}")) }
+    }
+
+    /// With a console for each of these neighbours, where this is typed.
+    #[must_use]
+    pub fn with_consoles(mut self, neighbours: &[(&str, &str)]) -> Self {
+        let words = |words: &&str| (self.guest.clone(), (*words).to_owned());
+        self.neighbours = neighbours.iter().map(|(other, _)| words(other)).collect();
+        self.consoles = Some(neighbours.iter().map(|(_, typed)| typed.as_bytes().to_vec()).collect());
+        self
+    }
+
+    /// A neighbour's initial RAM disk.
+    fn initrd_of(&self, image: &PathBuf) -> Option<&PathBuf> {
+        self.initrd.as_ref().filter(|_| *image == self.guest)
     }
 
     /// The same with one rule broken.

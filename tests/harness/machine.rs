@@ -34,6 +34,9 @@ pub fn prepare(boot: &Boot) -> Machine {
     if boot.entropy {
         machine.connect_rng(SEED);
     }
+    if boot.consoles.is_some() {
+        machine.connect_serial(boot.neighbours.len());
+    }
     machine.cpu.mutant = boot.cpu_mutant.map(|name| {
         cpu::Mutant::from_name(name).unwrap_or_else(|| panic!("the processor has no mutant {name}"))
     });
@@ -43,7 +46,11 @@ pub fn prepare(boot: &Boot) -> Machine {
     modules.extend(initrd.as_deref().map(|data| Module { data, string: b"initrd" }));
     let neighbours: Vec<(Vec<u8>, String)> =
         boot.neighbours.iter().map(|(image, words)| (read(image), format!("guest -- {words}"))).collect();
-    modules.extend(neighbours.iter().map(|(data, string)| Module { data, string: string.as_bytes() }));
+    for ((data, string), (image, _)) in neighbours.iter().zip(&boot.neighbours) {
+        modules.push(Module { data, string: string.as_bytes() });
+        let same = initrd.as_deref().filter(|_| boot.initrd_of(image).is_some());
+        modules.extend(same.map(|data| Module { data, string: b"initrd" }));
+    }
     let image = Multiboot { kernel: &host, command_line: boot.host_words.as_bytes(), modules: &modules };
     image.load(&mut machine).expect("the Host is a multiboot kernel");
     if boot.disk_sectors != 0 {
@@ -51,6 +58,9 @@ pub fn prepare(boot: &Boot) -> Machine {
     }
     if !boot.input.is_empty() {
         machine.inputs.add(Stamp::default(), Input::Com1(boot.input.clone()));
+    }
+    for (port, typed) in (0..).zip(boot.consoles.iter().flatten()) {
+        machine.inputs.add(Stamp::default(), Input::Serial(port, typed.clone()));
     }
     machine
 }
@@ -71,6 +81,8 @@ pub fn run(boot: &Boot) -> Report {
     };
     let mut said = |port| String::from_utf8_lossy(&machine.take_output(port)).into_owned();
     let (console, host_log) = (said(OutputPort::Com1), said(OutputPort::Com2));
+    let ports = boot.consoles.iter().flatten().zip(0..).map(|(_, n)| OutputPort::Serial(n));
+    let neighbours = ports.map(said).collect();
     let mutant = boot.cpu_mutant.map_or(String::new(), |name| format!(" (processor: {name})"));
     let command = format!(
         "ringside run --engine {} --host {} {} --append {:?}{mutant}",
@@ -79,5 +91,5 @@ pub fn run(boot: &Boot) -> Report {
         boot.guest.display(),
         boot.guest_words
     );
-    Report { console, host_log, end, command }
+    Report { console, neighbours, host_log, end, command }
 }

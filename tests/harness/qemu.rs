@@ -1,7 +1,8 @@
 //! QEMU as the other machine: the same images, the same command lines, the same console.
 
 use crate::{Boot, End, Limit, Report};
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -34,8 +35,11 @@ pub fn run(boot: &Boot) -> Report {
     // A comma that is meant is written twice.
     let guest = format!("{} {}", boot.guest.display(), boot.guest_words.replace(',', ",,"));
     let initrd = boot.initrd.as_ref().map_or(String::new(), |path| format!(",{}", path.display()));
-    let neighbours: String =
-        boot.neighbours.iter().map(|(image, words)| format!(",{} {words}", image.display())).collect();
+    let neighbour = |(image, words): &(PathBuf, String)| {
+        let initrd = boot.initrd_of(image).map_or(String::new(), |path| format!(",{}", path.display()));
+        format!(",{} {}{initrd}", image.display(), words.replace(',', ",,"))
+    };
+    let neighbours: String = boot.neighbours.iter().map(neighbour).collect();
     command.arg("-initrd").arg(format!("{}{initrd}{neighbours}", guest.trim_end()));
     command.args(["-serial", "stdio", "-serial", &format!("file:{}", log.display())]);
     command.args(["-display", "none", "-no-reboot"]);
@@ -49,6 +53,14 @@ pub fn run(boot: &Boot) -> Report {
     if boot.entropy {
         command.args(["-device", "virtio-rng-pci"]);
     }
+    let consoles: Vec<_> = boot
+        .consoles
+        .iter()
+        .flatten()
+        .zip(KINDS.into_iter().cycle())
+        .enumerate()
+        .map(|(n, (typed, kind))| console(n, kind, typed.clone(), &mut command))
+        .collect();
     let line = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
     let mut child = command.spawn().unwrap_or_else(|e| panic!("cannot start {line}: {e}"));
@@ -71,6 +83,8 @@ pub fn run(boot: &Boot) -> Report {
     let _ = stdin.write_all(&boot.input);
     let end = wait(&mut child, boot.limit);
     let console = console.join().expect("the reader does not panic");
+    let neighbours = consoles.into_iter().map(|console| console.join().expect("the reader does not panic"));
+    let neighbours = neighbours.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect();
     let host_log = fs::read(&log).unwrap_or_default();
     // Left behind, it would only take room.
     let _ = fs::remove_file(&log);
@@ -79,9 +93,49 @@ pub fn run(boot: &Boot) -> Report {
     }
     Report {
         console: String::from_utf8_lossy(&console).into_owned(),
+        neighbours,
         host_log: String::from_utf8_lossy(&host_log).into_owned(),
         end,
         command: line,
+    }
+}
+
+/// Kinds of ports, which QEMU numbers differently: the Host takes them as they come.
+const KINDS: [&str; 2] = ["virtconsole", "virtserialport"];
+
+/// A port of a serial device, the `n`th, where this is `typed`: who reads what is said there.
+fn console(n: usize, kind: &str, typed: Vec<u8>, command: &mut Command) -> thread::JoinHandle<Vec<u8>> {
+    if n == 0 {
+        command.args(["-device", "virtio-serial-pci,disable-legacy=on"]);
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let port = listener.local_addr().expect("it is bound").port();
+    command.args(["-chardev", &format!("socket,id=console{n},host=127.0.0.1,port={port}")]);
+    command.args(["-device", &format!("{kind},chardev=console{n}")]);
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A console that breaks off is a short transcript, which the test will see.
+        if let Ok(mut stream) = accept(&listener)
+            && stream.write_all(&typed).is_ok()
+        {
+            let _ = stream.read_to_end(&mut bytes);
+        }
+        bytes
+    })
+}
+
+/// QEMU's connection, if it comes.
+fn accept(listener: &TcpListener) -> io::Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let start = Instant::now();
+    loop {
+        match listener.accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && start.elapsed().as_secs() < 10 => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            Err(error) => return Err(error),
+            Ok((stream, _)) => return stream.set_nonblocking(false).map(|()| stream),
+        }
     }
 }
 

@@ -90,6 +90,8 @@ fn step(rig: &mut Rig, random: &mut Random) {
             rig.desk.typed.extend(core::iter::repeat_n(b'x', random.below(20) as usize));
             rig.desk.arrived.push(std::vec![7; 14 + random.below(1501) as usize]);
             rig.desk.entropy += random.below(300) as usize;
+            let room = random.below(6000);
+            rig.desk.room = (room < 3000).then_some(room);
         }
         _ => {
             let address =
@@ -233,7 +235,7 @@ fn a_driver_that_starts_over_is_served() {
                 break;
             }
         }
-        (rig.desk.typed, rig.desk.arrived) = Default::default();
+        (rig.desk.typed, rig.desk.arrived, rig.desk.room) = Default::default();
         // The console's output queue, made anew: one chain of one byte.
         rig.guest.pci.port_out(0xCF8, 0x8000_0810, 4);
         rig.guest.pci.port_out(0xCFC, bar(0), 4);

@@ -46,8 +46,10 @@ pub trait Platform {
     fn wall_clock(&self) -> (u32, u32);
     /// Rate of the time-stamp counter in kHz.
     fn tsc_khz(&self) -> u32;
-    /// Bytes for the Guest's console.
+    /// Bytes for the Guest's console; those there is no room for are lost.
     fn console_write(&mut self, bytes: &[u8]);
+    /// Bytes the console has room for.
+    fn console_room(&mut self) -> u32;
     /// Whether [`Self::console_read`] has a byte or [`Self::frame_receive`] a frame: asked at every exit.
     fn has_input(&self) -> bool;
     /// The Guest has a driver for its console, or will have one in a moment.

@@ -25,6 +25,8 @@ const INTERRUPT_GATE: u32 = 0x8E00;
 pub(super) struct Desk {
     now: u64,
     pub printed: Vec<u8>,
+    /// Bytes the console has room for, if that is bounded.
+    pub room: Option<u32>,
     pub typed: Vec<u8>,
     /// Read and written.
     pub sectors: u32,
@@ -47,7 +49,12 @@ impl Platform for Desk {
         1_000_000
     }
     fn console_write(&mut self, bytes: &[u8]) {
-        self.printed.extend_from_slice(bytes);
+        let fits = self.room.map_or(bytes.len(), |room| bytes.len().min(room as usize));
+        self.printed.extend_from_slice(&bytes[..fits]);
+        self.room = self.room.map(|room| room - fits as u32);
+    }
+    fn console_room(&mut self) -> u32 {
+        self.room.unwrap_or(u32::MAX)
     }
     fn has_input(&self) -> bool {
         self.console_ready() || self.frame_ready()
@@ -526,4 +533,27 @@ fn only_gates_that_changed_are_made_anew() {
     }
     rig.guest.set_gate(256, Gate::default());
     assert_eq!(rig.guest.gates_changed, (0, 0), "there is no such gate");
+}
+
+#[test]
+fn what_is_said_waits_for_room_and_nothing_is_lost() {
+    let mut rig = Rig::new();
+    let (first, second): (Vec<u8>, Vec<u8>) = ((0..1000).map(|n| n as u8).collect(), vec![0xEE; 500]);
+    let mut queue = crate::virtqueue::VirtQueue::on_bus(0);
+    for (n, bytes, place) in [(0u32, &first, 4 * PAGE), (1, &second, 5 * PAGE)] {
+        rig.ram.write_bytes(place, bytes).unwrap();
+        rig.ram.write(16 * n, [place, 0, bytes.len() as u32, 0]).unwrap();
+        rig.ram.write(64 * 16 + 4 + 2 * n, n as u16).unwrap();
+    }
+    rig.ram.write(64 * 16 + 2, 2u16).unwrap();
+    let mut returned = Vec::new();
+    for room in [0, 300, 0, 300, 300, 100, 400, 0, 50, 50, 50] {
+        rig.desk.room = Some(room);
+        queue.begin_turn();
+        let (_, waits) = crate::console::transmit(&mut queue, &rig.ram, &mut rig.desk).unwrap();
+        assert_eq!(waits, rig.desk.printed.len() < 1500);
+        returned.push(rig.ram.read::<u16>(PAGE + 2).unwrap());
+    }
+    assert_eq!(returned, [0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2]);
+    assert_eq!(rig.desk.printed, [first, second].concat());
 }

@@ -1,4 +1,4 @@
-//! Two serial ports: COM1 is Guest 1's console, COM2 the Host's log.
+//! Two serial ports: COM1 is Guest 1's console, COM2 the Host's log. Other Guests have theirs elsewhere ([`super::serial_ports`]).
 
 use super::cpu::{inb, outb};
 use core::fmt;

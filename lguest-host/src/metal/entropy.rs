@@ -2,13 +2,15 @@
 
 use super::frames::Frames;
 use super::once::Global;
-use super::virtio::{BUFFER, Queue, Transport};
+use super::virtio::{Queue, Shape, Transport};
 use crate::log;
 use lguest_host::mutant::broken;
 
 /// Virtio number of entropy sources, and the identity they had before 1.0.
 const NUMBER: u32 = 4;
 const TRANSITIONAL: u32 = 0x1005;
+/// One buffer at a time.
+const REQUEST: Shape = Shape { entries: 1, buffer: 2048 };
 
 struct Entropy {
     source: Transport,
@@ -23,7 +25,7 @@ static ENTROPY: Global<Option<Entropy>> = Global::new(None);
 /// Find the source.
 pub fn init(frames: &mut Frames) {
     let Some(source) = Transport::find(NUMBER, TRANSITIONAL, 0) else { return };
-    let Some(queue) = source.queue(0, true, frames) else { return };
+    let Some(queue) = source.queue(0, true, REQUEST, frames) else { return };
     source.begin();
     log!("entropy source, interrupt {}", source.line);
     ENTROPY.with(|entropy| *entropy = Some(Entropy { source, queue, filled: 0, given: 0 }));
@@ -50,7 +52,7 @@ pub fn ready() -> bool {
     ENTROPY.with(|entropy| {
         let Some(entropy) = entropy else { return false };
         if entropy.given == entropy.filled && entropy.queue.outstanding() == 0 {
-            entropy.queue.offer(0, BUFFER);
+            entropy.queue.offer(0, REQUEST.buffer);
             entropy.queue.notify();
         }
         if let Some((_, len)) = entropy.queue.taken() {

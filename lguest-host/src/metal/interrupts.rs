@@ -5,7 +5,7 @@
 
 use super::cpu::{inb, outb};
 use super::tables::IRQ_BASE;
-use super::{clock, console, entropy, network};
+use super::{clock, console, entropy, network, serial_ports};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +32,7 @@ pub fn init() {
     outb(SLAVE + 1, 0xFF);
 }
 
-/// A device has news that is nobody's turn's: the network, the control line. At first nobody knows: what came before the controllers
+/// A device has news that is nobody's turn's: the network, serial ports, the control line. At first nobody knows: what came before the controllers
 /// were set up has not interrupted.
 static NEWS: AtomicBool = AtomicBool::new(true);
 
@@ -71,6 +71,7 @@ pub extern "C" fn serve_irq(n: u32) {
         line => {
             network::interrupt(line);
             entropy::interrupt(line);
+            serial_ports::interrupt(line);
             NEWS.store(true, Ordering::Relaxed);
         }
     }

@@ -5,7 +5,7 @@ use super::frames::Frames;
 use super::multiboot::{Info, Module};
 use super::once::Global;
 use super::scheduler::{Guests, MAX_GUESTS, Slot};
-use super::{disk, entropy, fpu, network, paging};
+use super::{disk, entropy, fpu, network, paging, serial_ports};
 use crate::log;
 use core::mem::MaybeUninit;
 use lguest_host::abi::PAGE;
@@ -136,6 +136,7 @@ pub fn guests(info: &Info, frames: &mut Frames) -> &'static mut Guests {
     }
     network::init(guests.len(), frames);
     entropy::init(frames);
+    serial_ports::init(guests.len(), frames);
     if guests.len() == 0 {
         log!("no Guest to run: give one as a multiboot module");
     }

@@ -24,6 +24,7 @@ pub mod pci;
 pub mod power;
 pub mod report;
 pub mod scheduler;
+pub mod serial_ports;
 pub mod tables;
 pub mod virtio;
 pub mod world;

@@ -2,7 +2,7 @@
 
 use super::frames::Frames;
 use super::once::Global;
-use super::virtio::{Queue, SIZE, Transport};
+use super::virtio::{Queue, Shape, Transport};
 use crate::log;
 use core::sync::atomic::{AtomicU32, Ordering};
 use lguest_host::abi::PAGE;
@@ -15,6 +15,7 @@ const TRANSITIONAL: u32 = 0x1000;
 /// Feature: the configuration has the card's address.
 const HAS_MAC: u64 = 1 << 5;
 const HEADER: usize = PCI_HEADER as usize;
+const FRAMES: Shape = Shape { entries: 64, buffer: 2048 };
 
 struct Network {
     card: Transport,
@@ -37,7 +38,7 @@ fn address(card: &Transport, n: usize) -> Mac {
 /// Find the card, and make a port for each of `guests` Guests. Without a card there is no network.
 pub fn init(guests: usize, frames: &mut Frames) {
     let Some(card) = Transport::find(NUMBER, TRANSITIONAL, HAS_MAC) else { return };
-    let queues = card.queue(0, true, frames).zip(card.queue(1, false, frames));
+    let queues = card.queue(0, true, FRAMES, frames).zip(card.queue(1, false, FRAMES, frames));
     let room = (guests * size_of::<Port>()).div_ceil(PAGE as usize) as u32;
     let (Some((mut receive, transmit)), Some(ports)) = (queues, frames.take(room)) else {
         log!("no memory for the network");
@@ -54,7 +55,7 @@ pub fn init(guests: usize, frames: &mut Frames) {
         port.set_address(address(&card, n));
     }
     card.begin();
-    for n in 0..SIZE {
+    for n in 0..FRAMES.entries {
         receive.offer(n, (HEADER + FRAME) as u32);
     }
     receive.notify();
@@ -139,7 +140,7 @@ pub fn send(n: usize, frame: &[u8]) {
             return;
         }
         while transmit.taken().is_some() {}
-        if transmit.outstanding() == SIZE {
+        if transmit.outstanding() == FRAMES.entries {
             return;
         }
         let n = transmit.next();

@@ -4,7 +4,7 @@ use super::attention::Attention;
 use super::console::{COM1, typed};
 use super::launch::Plan;
 use super::power::End;
-use super::{clock, control, disk, entropy, fpu, interrupts, network, report, world};
+use super::{clock, control, disk, entropy, fpu, interrupts, network, report, serial_ports, world};
 use crate::log;
 use lguest_host::block::SECTOR;
 use lguest_host::console::Size;
@@ -25,6 +25,8 @@ pub struct Slot {
     plan: Plan,
     guest: Option<Guest>,
     attention: Attention,
+    /// Of its terminal.
+    size: Size,
     fpu: fpu::State,
     fpu_used: bool,
 }
@@ -32,7 +34,14 @@ pub struct Slot {
 impl Slot {
     /// A Guest that has not started.
     pub const fn new(plan: Plan) -> Slot {
-        Slot { plan, guest: None, attention: Attention::None, fpu: fpu::State::new(), fpu_used: false }
+        Slot {
+            plan,
+            guest: None,
+            attention: Attention::None,
+            size: Size { columns: 0, rows: 0 },
+            fpu: fpu::State::new(),
+            fpu_used: false,
+        }
     }
 }
 
@@ -41,8 +50,6 @@ impl Slot {
 pub struct Guests {
     slots: [Option<Slot>; MAX_GUESTS],
     count: usize,
-    /// Of Guest 1's terminal.
-    size: Size,
 }
 
 impl Guests {
@@ -51,10 +58,11 @@ impl Guests {
         self.count
     }
 
-    /// Guest 1's terminal has this size now.
-    fn resize(&mut self, size: Size) {
-        self.size = size;
-        if let Some(Slot { guest: Some(guest), .. }) = &mut self.slots[0] {
+    /// The terminal of Guest `n` has this size now.
+    fn resize(&mut self, n: usize, size: Size) {
+        let Some(Some(slot)) = self.slots.get_mut(n) else { return };
+        slot.size = size;
+        if let Some(guest) = &mut slot.guest {
             guest.resize_console(size);
         }
     }
@@ -68,11 +76,10 @@ impl Guests {
     }
 }
 
-/// What a Guest's turn may use of the machine. The console is Guest 1's.
+/// What a Guest's turn may use of the machine.
 struct Machine {
-    /// The Guest's number.
+    /// The Guest's number, from 0. That one's console is COM1.
     guest: usize,
-    has_console: bool,
     attention: Attention,
     /// The time of the last exit: nothing in a turn takes so long that another look at the clock would tell more.
     now: u64,
@@ -89,11 +96,15 @@ impl Platform for Machine {
         clock::tsc_khz()
     }
     fn console_write(&mut self, bytes: &[u8]) {
-        if self.has_console {
-            for &byte in bytes {
-                COM1.send(byte);
-            }
+        if self.guest != 0 {
+            return serial_ports::write(self.guest, bytes);
         }
+        for &byte in bytes {
+            COM1.send(byte);
+        }
+    }
+    fn console_room(&mut self) -> u32 {
+        if self.guest == 0 { u32::MAX } else { serial_ports::room(self.guest) }
     }
     fn has_input(&self) -> bool {
         self.console_ready() || self.frame_ready()
@@ -102,10 +113,11 @@ impl Platform for Machine {
         self.attention.begin(self.now);
     }
     fn console_ready(&self) -> bool {
-        self.has_console && typed() && self.attention.is_full(self.now)
+        let typed = if self.guest == 0 { typed() } else { serial_ports::typed(self.guest) };
+        typed && self.attention.is_full(self.now)
     }
     fn console_read(&mut self) -> Option<u8> {
-        if self.has_console { COM1.receive() } else { None }
+        if self.guest == 0 { COM1.receive() } else { serial_ports::read(self.guest) }
     }
     fn disk_read(&mut self, number: u32, sector: u32, bytes: &mut [u8; SECTOR]) -> bool {
         disk::read(number, sector, bytes)
@@ -177,9 +189,9 @@ fn start(guests: &mut Guests, n: usize) {
             log!("guest {} started", n + 1);
         }
     }
-    if n == 0 {
+    if let Some(slot) = &guests.slots[n] {
         // It may have been told to the one before.
-        guests.resize(guests.size);
+        guests.resize(n, slot.size);
     }
 }
 
@@ -191,7 +203,7 @@ fn next_event(guests: &Guests) -> Option<u64> {
 /// Run Guest `n` until it sleeps, dies, or has had its slice. True if it ran at all.
 fn turn(guests: &mut Guests, n: usize) -> bool {
     let attention = guests.slots[n].as_ref().map_or(Attention::None, |slot| slot.attention);
-    let mut machine = Machine { guest: n, has_console: n == 0, attention, now: clock::now() };
+    let mut machine = Machine { guest: n, attention, now: clock::now() };
     let ran = run_slice(guests, n, &mut machine);
     if let Some(slot) = &mut guests.slots[n] {
         slot.attention = machine.attention;
@@ -206,8 +218,11 @@ fn run_slice(guests: &mut Guests, n: usize, machine: &mut Machine) -> bool {
     loop {
         if interrupts::has_news() {
             network::poll();
-            if let Some(size) = control::poll() {
-                guests.resize(size);
+            serial_ports::poll();
+            for (guest, size) in
+                control::poll().map(|size| (0, size)).into_iter().chain(serial_ports::resized())
+            {
+                guests.resize(guest, size);
             }
         }
         let Some(guest) = guests.slots[n].as_mut().and_then(|s| s.guest.as_mut()) else { return ran };

@@ -26,10 +26,15 @@ const FAILED: u8 = 128;
 /// Feature: this is version 1.
 const VERSION_1: u64 = 1 << 32;
 
-/// Entries of a queue.
-pub const SIZE: u16 = 64;
-/// Bytes of a buffer.
-pub const BUFFER: u32 = 2048;
+/// How large a queue is.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    /// Entries: a power of two, at most 64.
+    pub entries: u16,
+    /// Bytes of each buffer.
+    pub buffer: u32,
+}
+
 /// Where the rings are in their page.
 const AVAILABLE: u32 = 1024;
 const USED: u32 = 2048;
@@ -125,19 +130,32 @@ impl Transport {
         read::<u8>(self.isr) != 0
     }
 
-    /// Queue `n`, for a device that writes into its buffers or only reads them.
-    pub fn queue(&self, n: u16, device_writes: bool, frames: &mut Frames) -> Option<Queue> {
-        let (rings, buffers) = (frames.page(), frames.take(SIZE as u32 * BUFFER / PAGE)?);
+    /// Queue `n`, for a device that writes into its buffers or only reads them; none if it is not there, or not so large.
+    pub fn queue(&self, n: u16, device_writes: bool, shape: Shape, frames: &mut Frames) -> Option<Queue> {
+        let pages = (shape.entries as u32 * shape.buffer).div_ceil(PAGE);
+        let (rings, buffers) = (frames.page(), frames.take(pages)?);
         write(self.common + 0x16, n);
-        write(self.common + 0x18, SIZE);
+        if read::<u16>(self.common + 0x18) < shape.entries {
+            return None;
+        }
+        write(self.common + 0x18, shape.entries);
         for (offset, address) in [(0x20, rings), (0x28, rings + AVAILABLE), (0x30, rings + USED)] {
             write(self.common + offset, address);
             write(self.common + offset + 4, 0u32);
         }
         let notify = self.notify + read::<u16>(self.common + 0x1E) as u32 * self.notify_step;
         write(self.common + 0x1C, 1u16);
-        let queue = Queue { number: n, rings, buffers, notify, available: 0, used: 0 };
-        for n in 0..SIZE {
+        let queue = Queue {
+            number: n,
+            shape,
+            rings,
+            buffers,
+            notify,
+            available: 0,
+            used: 0,
+            interrupts: device_writes,
+        };
+        for n in 0..shape.entries {
             write(rings + 16 * n as u32, queue.buffer(n) as u64);
             write(rings + 16 * n as u32 + 12, if device_writes { WRITE } else { 0 });
         }
@@ -151,31 +169,49 @@ impl Transport {
 /// A queue.
 pub struct Queue {
     number: u16,
+    shape: Shape,
     rings: u32,
     buffers: u32,
     notify: u32,
     /// Chains made available, and chains taken back, so far.
     available: u16,
     used: u16,
+    /// The device is to interrupt when it is done with a chain.
+    interrupts: bool,
 }
 
 impl Queue {
     /// Address of buffer `n`.
     fn buffer(&self, n: u16) -> u32 {
-        self.buffers + (n % SIZE) as u32 * BUFFER
+        self.buffers + self.entry(n) as u32 * self.shape.buffer
+    }
+
+    /// Where number `n` of an endless row is.
+    fn entry(&self, n: u16) -> u16 {
+        n % self.shape.entries
     }
 
     /// The bytes of buffer `n`, which the device must not have at the moment.
-    pub fn bytes(&mut self, n: u16) -> &mut [u8; BUFFER as usize] {
+    pub fn bytes(&mut self, n: u16) -> &mut [u8] {
         // SAFETY: the buffers are this queue's alone and mapped one to one; callers give one to the device with `offer` and use it
         // again when it comes back from `taken`.
-        unsafe { &mut *(self.buffer(n) as *mut [u8; BUFFER as usize]) }
+        unsafe { core::slice::from_raw_parts_mut(self.buffer(n) as *mut u8, self.shape.buffer as usize) }
+    }
+
+    /// Let the device interrupt when it is done with a chain, or not. True if it does from now on and did not.
+    pub fn want_interrupts(&mut self, on: bool) -> bool {
+        let changed = core::mem::replace(&mut self.interrupts, on) != on;
+        if changed {
+            write(self.rings + AVAILABLE, if on { 0 } else { NO_INTERRUPT });
+            fence(Ordering::SeqCst);
+        }
+        changed && on
     }
 
     /// Make `len` bytes of buffer `n` available.
     pub fn offer(&mut self, n: u16, len: u32) {
-        write(self.rings + 16 * (n % SIZE) as u32 + 8, len.min(BUFFER));
-        write(self.rings + AVAILABLE + 4 + 2 * (self.available % SIZE) as u32, n % SIZE);
+        write(self.rings + 16 * self.entry(n) as u32 + 8, len.min(self.shape.buffer));
+        write(self.rings + AVAILABLE + 4 + 2 * self.entry(self.available) as u32, self.entry(n));
         self.available = self.available.wrapping_add(1);
         // The entry, then that it is there.
         fence(Ordering::Release);
@@ -194,14 +230,14 @@ impl Queue {
             return None;
         }
         fence(Ordering::Acquire);
-        let [n, len]: [u32; 2] = read(self.rings + USED + 4 + 8 * (self.used % SIZE) as u32);
+        let [n, len]: [u32; 2] = read(self.rings + USED + 4 + 8 * self.entry(self.used) as u32);
         self.used = self.used.wrapping_add(1);
-        Some((n as u16 % SIZE, len.min(BUFFER)))
+        Some((self.entry(n as u16), len.min(self.shape.buffer)))
     }
 
     /// The buffer to offer next, where they come back in order.
     pub fn next(&self) -> u16 {
-        self.available % SIZE
+        self.entry(self.available)
     }
 
     /// Buffers the device has.

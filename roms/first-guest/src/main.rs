@@ -7,7 +7,7 @@
 //!
 //! Words of the command line: `interactive` (a monitor prompt after the proofs), `input` (wait for one typed line),
 //! `layout=a` and `layout=c` (the lguest_data of kernels up to 3.0 and from 4.1 on, B being that between), `pae` (page tables of
-//! three levels), `disk` (what is on the first disk is overwritten), `pci` (it is the one on the PCI bus).
+//! three levels), `disk` (what is on the first disk is overwritten), `pci` (it is the one on the PCI bus), `busy` (after the proofs, count for ever).
 
 #![no_std]
 #![no_main]
@@ -68,6 +68,9 @@ extern "C" fn guest_main() -> ! {
     }
     println!();
     ledger::close();
+    if boot::has_word("busy") {
+        monitor::count();
+    }
     if boot::has_word("interactive") {
         monitor::run();
     }

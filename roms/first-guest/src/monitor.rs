@@ -53,6 +53,19 @@ pub fn prove_input() {
     println!("  you typed: {}", line.text());
 }
 
+/// Instructions between two lines of [`count`], but for a handful.
+const WORK: u32 = 500_000;
+
+/// Counts pieces of work for ever, never asleep: whoever reads it knows this Guest's share of the processor.
+pub fn count() -> ! {
+    for n in 1u32.. {
+        // SAFETY: the loop touches nothing but its register.
+        unsafe { core::arch::asm!("2: dec {0}", "jnz 2b", inout(reg) WORK / 2 => _) };
+        println!("{n}");
+    }
+    hypercall::power_down()
+}
+
 /// A line being typed.
 #[derive(Default)]
 struct Line {
