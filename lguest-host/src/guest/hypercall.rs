@@ -6,7 +6,7 @@ use crate::death::{Category, Death, Outcome, TEXT, Text, require};
 use crate::descriptor::{Gate, fix_gate, fix_gdt_entry};
 use crate::mutant::broken;
 use crate::shadow::{NON_PAE, PAE};
-use switcher_asm::{GDT_ENTRIES, SWITCHER};
+use switcher_asm::{Frame, GDT_ENTRIES, SWITCHER};
 
 /// A call and its arguments.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,8 @@ const TLS: usize = 6;
 impl Guest {
     /// The synchronous call in the registers, after all asynchronous ones (2.4).
     pub(super) fn hypercalls(&mut self, platform: &mut dyn Platform) -> Outcome<()> {
-        let frame = *self.frame();
-        let call = Call { number: frame.eax, args: [frame.ebx, frame.ecx, frame.edx, frame.esi] };
+        let Frame { eax, ebx, ecx, edx, esi, .. } = *self.frame();
+        let call = Call { number: eax, args: [ebx, ecx, edx, esi] };
         if self.shared.is_none() {
             if call.number != hcall::LGUEST_INIT {
                 self.record(call);

@@ -4,6 +4,7 @@ use super::{Guest, Platform};
 use crate::abi::{FIRST_IRQ_VECTOR, GUEST_CS, Window, data, flags};
 use crate::death::{Category, Outcome, named};
 use crate::mutant::broken;
+use switcher_asm::Frame;
 
 impl Guest {
     /// `irq_enabled` as the Guest left it; before INIT interrupts count as off.
@@ -36,16 +37,16 @@ impl Guest {
         }
         let irq = deliverable.trailing_zeros();
         let Some(shared) = self.shared else { return Ok(()) };
-        let frame = *self.frame();
-        let kernel = frame.cs & 3 == 1;
+        let Frame { cs, eip, .. } = *self.frame();
+        let kernel = cs & 3 == 1;
         let (start, end) = shared.window;
         let range = matches!(shared.layout.window, Window::Range(..));
-        if range && kernel && (start..end).contains(&frame.eip) && !broken("noirq-window-ignored") {
+        if range && kernel && (start..end).contains(&eip) && !broken("noirq-window-ignored") {
             return Ok(());
         }
 
         // Behind a trap gate the handler's first instruction may turn interrupts off, but has not yet.
-        let entering = kernel && self.enters_syscall(frame.eip)?;
+        let entering = kernel && self.enters_syscall(eip)?;
         if self.halted {
             self.halted = false;
             self.set_irq_enabled(flags::IF)?;
@@ -59,7 +60,7 @@ impl Guest {
         let gate = self.gate(FIRST_IRQ_VECTOR + irq)?;
         if gate.present() {
             self.irqs_pending &= !(1 << irq);
-            let at_iret = !range && kernel && frame.eip == start && !broken("noirq-window-ignored");
+            let at_iret = !range && kernel && eip == start && !broken("noirq-window-ignored");
             if at_iret {
                 self.pretend_returned(gate)?;
             } else {

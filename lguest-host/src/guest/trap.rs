@@ -6,7 +6,7 @@ use crate::death::{Category, Death, Outcome, named, require};
 use crate::descriptor::has_error_code;
 use crate::mutant::broken;
 use crate::shadow::Demand;
-use switcher_asm::NO_TRAP;
+use switcher_asm::{Frame, NO_TRAP};
 
 const DB: u32 = 1;
 const UD: u32 = 6;
@@ -18,8 +18,8 @@ const FAULT_PRESENT: u32 = 1;
 
 impl Guest {
     pub(super) fn dispatch(&mut self, cr2: u32) -> Outcome<()> {
-        let frame = *self.frame();
-        match frame.trapnum {
+        let Frame { trapnum, errcode, .. } = *self.frame();
+        match trapnum {
             NO_TRAP if broken("switcher-fault-ignored") => Ok(()),
             NO_TRAP => Err(Death::Killed(Category::UnhandledTrap, NO_TRAP)),
             UD if self.rewrite_vmcall()? => Ok(()),
@@ -27,13 +27,13 @@ impl Guest {
             NM if !self.wants_ts() => Ok(()),
             // MOV SS names the selector in its error code; all others have none.
             GP if self.emulate()? => Ok(()),
-            GP if frame.errcode != 0 && self.refresh_entry(frame.errcode)? => Ok(()),
+            GP if errcode != 0 && self.refresh_entry(errcode)? => Ok(()),
             GP if self.rewrite_vmcall()? => Ok(()),
             PF => {
-                let error = match self.shadow.demand(&self.ram, cr2, frame.errcode)? {
+                let error = match self.shadow.demand(&self.ram, cr2, errcode)? {
                     Demand::Mended => return Ok(()),
                     Demand::Device(pte) if self.access_device(pte, cr2)? => return Ok(()),
-                    Demand::Device(_) => frame.errcode | FAULT_PRESENT,
+                    Demand::Device(_) => errcode | FAULT_PRESENT,
                     Demand::Reflect(error) => error,
                 };
                 self.frame().errcode = error;
@@ -68,17 +68,17 @@ impl Guest {
 
     /// Build the frame an exception or interrupt leaves on the ring-1 stack, and go to its handler (5.3).
     pub(super) fn enter_handler(&mut self, gate: crate::descriptor::Gate, error: Option<u32>) -> Outcome<()> {
-        let old = *self.frame();
+        let Frame { eip, cs, eflags: old_eflags, esp: old_esp, ss: old_ss, .. } = *self.frame();
         let enabled = self.irq_enabled()?;
-        let from_ring1 = old.ss & 3 == 1;
+        let from_ring1 = old_ss & 3 == 1;
         let (ss, mut esp) = if from_ring1 {
-            (old.ss, old.esp)
+            (old_ss, old_esp)
         } else {
             let (ss, esp) = self.trap_stack()?;
             (ss, if broken("set-stack-ignored") { esp.wrapping_sub(64) } else { esp })
         };
         // The real IF is always 1; what the Guest believes is irq_enabled.
-        let mut eflags = old.eflags;
+        let mut eflags = old_eflags;
         if enabled & flags::IF == 0 && !broken("frame-if-real") {
             eflags &= !flags::IF;
         }
@@ -91,12 +91,12 @@ impl Guest {
         if let Some(error) = error {
             push(error);
         }
-        push(old.eip);
-        push(old.cs);
+        push(eip);
+        push(cs);
         push(eflags);
         if !from_ring1 {
-            push(old.esp);
-            push(old.ss);
+            push(old_esp);
+            push(old_ss);
         }
         esp = esp.wrapping_sub(4 * count as u32);
         self.write_stack(esp, &words[..count])?;

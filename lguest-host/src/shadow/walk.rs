@@ -60,7 +60,7 @@ impl Shadow {
         }
         // With the mutant the entry must still work, or nothing would run.
         let dirty = leaf & bits::DIRTY != 0 || write;
-        let shadow = self.shadow_of(ram, leaf, dirty);
+        let shadow = shadow_of(ram, leaf, dirty);
         let table = self.install(address, shadow, self.upper_flags(found.upper))?;
         if let Some(at) = found.at {
             if leaf != found.leaf as u32 {
@@ -75,31 +75,40 @@ impl Shadow {
     /// and so may be in a processor's TLB at any time. Most page faults of a Guest come right after a CR3 load, for pages that
     /// it goes on using.
     fn fill_around(&mut self, ram: &GuestRam, at: u32, table: u32, address: u32) -> Outcome<()> {
-        let shadows = self.group(ram, at)?;
         let first = leaf_index(address) & !(GROUP - 1);
-        let Some(entries) = self.pool.entries::<{ GROUP as usize }>(table, first) else { return Ok(()) };
-        for (entry, shadow) in entries.iter_mut().zip(shadows) {
+        self.fill_group(ram, at, table, first, |entry, shadow| {
             if *entry == 0 {
                 *entry = shadow as u64;
             }
-        }
-        Ok(())
+        })
     }
 
-    /// What the shadow may have for the leaves around the Guest's at `at` without being asked.
-    fn group(&self, ram: &GuestRam, at: u32) -> Outcome<[u32; GROUP as usize]> {
+    /// For each of the group of `table` from leaf `first` on: what is there, and what may be there without being asked, for the
+    /// leaves around the Guest's at `at`.
+    fn fill_group(
+        &mut self,
+        ram: &GuestRam,
+        at: u32,
+        table: u32,
+        first: u32,
+        mut put: impl FnMut(&mut u64, u32),
+    ) -> Outcome<()> {
         const USED: u32 = bits::PRESENT | bits::ACCESSED;
-        let usable = |low: u32, high: u32| {
-            let ok = low & (USED | bits::LARGE) == USED && high == 0 && low >> 12 < ram.pages();
-            if ok { self.shadow_of(ram, low, low & bits::DIRTY != 0) } else { 0 }
+        let pages = ram.pages();
+        let mut put = |entry: &mut u64, low: u32, high: u32| {
+            let usable = low & (USED | bits::LARGE) == USED && high == 0 && low >> 12 < pages;
+            put(entry, if usable { shadow_of(ram, low, low & bits::DIRTY != 0) } else { 0 });
         };
-        Ok(if self.is_pae() {
+        let pae = self.is_pae();
+        let Some(entries) = self.pool.entries::<{ GROUP as usize }>(table, first) else { return Ok(()) };
+        if pae {
             let leaves: [[u32; 2]; GROUP as usize] = ram.read(at & !(8 * GROUP - 1))?;
-            leaves.map(|[low, high]| usable(low, high))
+            entries.iter_mut().zip(leaves).for_each(|(entry, [low, high])| put(entry, low, high));
         } else {
             let leaves: [u32; GROUP as usize] = ram.read(at & !(4 * GROUP - 1))?;
-            leaves.map(|low| usable(low, 0))
-        })
+            entries.iter_mut().zip(leaves).for_each(|(entry, low)| put(entry, low, 0));
+        }
+        Ok(())
     }
 
     /// Everything the current root has below entry `end` is made anew from the Guest's tables, as far as it was used before. What
@@ -129,16 +138,21 @@ impl Shadow {
         while rest != 0 {
             let group = rest.trailing_zeros();
             rest &= rest - 1;
-            let Ok(shadows) = self.group(ram, at + format.entry_bytes * GROUP * group) else { return false };
-            let Some(entries) = self.pool.entries::<{ GROUP as usize }>(table, GROUP * group) else {
+            let mut any = 0;
+            let filled = self.fill_group(
+                ram,
+                at + format.entry_bytes * GROUP * group,
+                table,
+                GROUP * group,
+                |entry, shadow| {
+                    *entry = shadow as u64;
+                    any |= shadow;
+                },
+            );
+            if filled.is_err() {
                 return false;
-            };
-            for (entry, shadow) in entries.iter_mut().zip(shadows) {
-                *entry = shadow as u64;
             }
-            if shadows.iter().any(|&shadow| shadow != 0) {
-                left |= 1 << group;
-            }
+            left |= ((any != 0) as u32) << group;
         }
         let entry = table | bits::PRESENT | self.upper_flags(upper) & 0xFFF;
         let root = &mut self.roots[self.current];
@@ -147,21 +161,6 @@ impl Shadow {
         }
         root.set_noted(index, left);
         left != 0
-    }
-
-    /// The Guest's flags without G, the real frame, and read-only until dirty. The leaf is checked: all of it is in the low word.
-    fn shadow_of(&self, ram: &GuestRam, leaf: u32, dirty: bool) -> u32 {
-        let mut shadow = ram.frame(leaf >> 12) | leaf & 0xFFF & !bits::GLOBAL;
-        if !dirty && !broken("shadow-always-writable") {
-            shadow &= !bits::WRITABLE;
-        }
-        if broken("shadow-always-writable") {
-            shadow |= bits::WRITABLE;
-        }
-        if broken("shadow-always-user") {
-            shadow |= bits::USER;
-        }
-        shadow
     }
 
     fn upper_flags(&self, guest: u32) -> u32 {
@@ -196,7 +195,7 @@ impl Shadow {
         }
         let Some(table) = self.leaf_table(n, address) else { return Ok(()) };
         let dirty = flags & bits::DIRTY != 0 || broken("set-pte-clean-writable");
-        let shadow = if install { self.shadow_of(ram, flags, dirty) } else { 0 };
+        let shadow = if install { shadow_of(ram, flags, dirty) } else { 0 };
         if install {
             self.roots[n].note(address);
         }
@@ -215,4 +214,19 @@ impl Shadow {
         let mended = self.demand(ram, address, FAULT_WRITE)?;
         require(mended == Demand::Mended, Category::BadStackPage, address)
     }
+}
+
+/// The Guest's flags without G, the real frame, and read-only until dirty. The leaf is checked: all of it is in the low word.
+fn shadow_of(ram: &GuestRam, leaf: u32, dirty: bool) -> u32 {
+    let mut shadow = ram.frame(leaf >> 12) | leaf & 0xFFF & !bits::GLOBAL;
+    if !dirty && !broken("shadow-always-writable") {
+        shadow &= !bits::WRITABLE;
+    }
+    if broken("shadow-always-writable") {
+        shadow |= bits::WRITABLE;
+    }
+    if broken("shadow-always-user") {
+        shadow |= bits::USER;
+    }
+    shadow
 }
