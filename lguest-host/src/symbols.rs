@@ -3,6 +3,7 @@
 //! The image is whatever the user gave: every number in it is checked, and names are escaped by whoever prints them.
 
 use crate::image::{u16_at, u32_at};
+use core::fmt::{self, Display, Formatter};
 
 /// Bytes of an entry of the symbol table, of a section header, of a program header.
 const SYMBOL: usize = 16;
@@ -84,6 +85,43 @@ impl<'a> Symbols<'a> {
         }
         address
     }
+}
+
+/// A function's name as its source has it: Rust's names, which say crate and module, without their hash; others as they are. At most
+/// `most` bytes, escaped, for the image is whatever the user gave.
+pub struct Plain<'a> {
+    /// As the image has it.
+    pub name: &'a [u8],
+    /// Bytes of it that are said at most.
+    pub most: usize,
+}
+
+impl Display for Plain<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let name = self.name.get(..self.most).unwrap_or(self.name);
+        let mut rest = match name.strip_prefix(b"_ZN") {
+            Some(parts) if parts.first().is_some_and(u8::is_ascii_digit) => parts,
+            _ => return write!(f, "{}", name.escape_ascii()),
+        };
+        let mut between = "";
+        while let Some((part, after)) = next_part(rest) {
+            rest = after;
+            let hash = part.len() == 17 && part.starts_with(b"h") && rest.first() == Some(&b'E');
+            if !hash {
+                write!(f, "{between}{}", part.escape_ascii())?;
+                between = "::";
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A part of a Rust name, which its length comes before, and what is behind it; what was cut off is not missed.
+fn next_part(name: &[u8]) -> Option<(&[u8], &[u8])> {
+    let digits = name.iter().take_while(|b| b.is_ascii_digit()).count();
+    let length = core::str::from_utf8(name.get(..digits)?).ok()?.parse::<u16>().ok()? as usize;
+    let part = name.get(digits..)?;
+    part.split_at_checked(length).or(Some((part, &[]))).filter(|(part, _)| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -176,6 +214,22 @@ mod tests {
                     symbols.linked(0x10_0000);
                 }
             }
+        }
+    }
+
+    #[test]
+    fn rust_names_are_said_as_in_their_source() {
+        for (name, most, said) in [
+            ("_ZN9guest_kit4boot5start17h0123456789abcdefE", 80, "guest_kit::boot::start"),
+            ("_ZN9guest_kit4boot5start17h0123456789abcdefE", 20, "guest_kit::boot::s"),
+            ("_ZN99x", 80, "x"),
+            ("_ZN", 80, "_ZN"),
+            ("_ZN99999999999999999999x", 80, ""),
+            ("do_page_fault", 80, "do_page_fault"),
+            ("do_page_fault", 7, "do_page"),
+            ("\x1b[2J", 80, "\\x1b[2J"),
+        ] {
+            assert_eq!(std::format!("{}", Plain { name: name.as_bytes(), most }), said);
         }
     }
 }

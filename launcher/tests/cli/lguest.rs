@@ -1,6 +1,6 @@
 //! The first Guest under the built-in Host, by the real program.
 
-use crate::rig::{Folder, ringside, ringside_with, rom};
+use crate::rig::{Folder, assert_in_order, ringside, ringside_with, rom};
 use std::fs;
 
 #[test]
@@ -126,6 +126,23 @@ fn the_trace_is_as_the_contract_says() {
     ] {
         assert!(outcome.stderr.contains(&format!("\n{key}={count}\n")), "{key}: {outcome:?}");
     }
+}
+
+/// A Guest of ours dies, and the Host says where its kernel was: Rust's functions by the names of their source.
+#[test]
+fn a_killed_guest_is_told_by_its_functions() {
+    let image = rom("attack-guest.elf");
+    let outcome = ringside(["run", &image, "--append", "attack=shutdown-wraps", "--timeout", "60"]);
+    assert_eq!(outcome.status, 3, "{outcome:?}");
+    let report = [
+        "guest 1 killed: BAD_READ: 0xfffffff0",
+        " SHUTDOWN [fffffff0, 1]",
+        "  at   ",
+        " guest_main+",
+        " _start+",
+    ];
+    assert_in_order(&outcome.stderr, &report);
+    assert!(!outcome.stderr.contains("_ZN"), "{outcome:?}");
 }
 
 #[test]

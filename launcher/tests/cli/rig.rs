@@ -143,3 +143,11 @@ pub const ECHO: &[u8] = &[
     0xB0, 0x00, // mov al, 0
     0xE6, 0xF4, // out 0xf4, al
 ];
+
+/// The parts are in the text, one after the other.
+pub fn assert_in_order(text: &str, parts: &[&str]) {
+    let mut rest = text;
+    for part in parts {
+        (_, rest) = rest.split_once(part).unwrap_or_else(|| panic!("{part} is not in its place:\n{text}"));
+    }
+}

@@ -1,6 +1,6 @@
 //! What goes wrong in the built-in Guest stays there, is told in plain words, and ends with the documented status.
 
-use crate::rig::{Folder, Outcome, ringside};
+use crate::rig::{Folder, Outcome, assert_in_order, ringside};
 
 /// Far more than any of these runs takes.
 const LIMIT: [&str; 2] = ["--max-insns", "20000000000"];
@@ -14,13 +14,6 @@ fn shell(folder: &Folder, options: &[&str], lines: &[&str]) -> Outcome {
 
 /// `parts` appear one after the other.
 #[track_caller]
-fn assert_in_order(text: &str, parts: &[&str]) {
-    let mut rest = text;
-    for part in parts {
-        (_, rest) = rest.split_once(part).unwrap_or_else(|| panic!("{part} is not in its place:\n{text}"));
-    }
-}
-
 /// The kernel takes the memory back from who has most of it, and everything else goes on.
 #[test]
 fn out_of_memory_is_the_greedy_programs_end_alone() {

@@ -3,7 +3,7 @@
 use crate::log;
 use lguest_host::abi::hypercall;
 use lguest_host::guest::Guest;
-use lguest_host::symbols::Symbols;
+use lguest_host::symbols::{Plain, Symbols};
 
 /// Bytes of a name that are said at most.
 const NAME: usize = 80;
@@ -32,7 +32,7 @@ pub fn state(guest: &mut Guest, image: &[u8]) {
         });
         match function {
             Some((name, offset)) => {
-                let name = name.get(..NAME).unwrap_or(name).escape_ascii();
+                let name = Plain { name, most: NAME };
                 log!("  {how:4} {address:08x} {name}+{:x}", offset + back);
             }
             None => log!("  {how:4} {address:08x}"),
