@@ -4,6 +4,7 @@ use super::backend::{self, EdgeSite, Quirks, Runtime, Source, Stubs};
 use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
+use super::quick::{self, Transfers};
 use super::stats::JitStats;
 use super::{EmitFault, poll, run};
 use crate::Cpu;
@@ -74,6 +75,8 @@ pub(crate) struct Jit {
     quirks: Quirks,
     modes: Vec<ModeState>,
     current: usize,
+    /// Numbers of modes are in it.
+    pub(super) transfers: Transfers,
     blocks: Vec<Compiled>,
     /// Compiled forms of each decoded block.
     by_source: Vec<Vec<u32>>,
@@ -113,6 +116,9 @@ impl Jit {
             call: run::call as *const () as u64,
             call_checked: run::call_checked as *const () as u64,
             seek: run::seek as *const () as u64,
+            interrupt: quick::interrupt as *const () as u64,
+            iret: quick::iret as *const () as u64,
+            load_segment: quick::load_segment as *const () as u64,
             refill_read: run::refill_read as *const () as u64,
             refill_write: run::refill_write as *const () as u64,
             refill_fetch: run::refill_fetch as *const () as u64,
@@ -128,6 +134,7 @@ impl Jit {
             quirks: Quirks::probe(),
             modes: Vec::new(),
             current: 0,
+            transfers: Transfers::new(),
             blocks: Vec::new(),
             by_source: Vec::new(),
             graveyard: Vec::new(),
@@ -215,6 +222,7 @@ impl Jit {
         self.used = self.fixed;
         self.rare_used = OFTEN;
         self.modes.clear();
+        self.transfers = Transfers::new();
         self.blocks.clear();
         self.by_source.clear();
     }
@@ -229,6 +237,11 @@ impl Jit {
         let holds = |&n: &usize| self.modes.get(n).is_some_and(|m| m.mode.holds(cpu));
         let next = self.modes.get(self.current).map(|m| m.next);
         next.filter(holds).or_else(|| (0..self.modes.len()).find(|n| holds(n)))
+    }
+
+    /// The number of the current mode.
+    pub(super) fn current(&self) -> usize {
+        self.current
     }
 
     /// Make a mode that was found by [`Self::known_mode`] the current one.

@@ -70,6 +70,12 @@ faults! {
     DeadLinkKept "dead-link-kept",
     /// Code goes on in the old mode after a segment register was loaded.
     ModeUnchecked "mode-unchecked",
+    /// Descriptors and gates that a transfer met once are not read again.
+    TransferRemembered "transfer-remembered",
+    /// IRET leaves the inner level's data segments to the outer one.
+    InnerSegmentsKept "inner-segments-kept",
+    /// IRET goes on although an interrupt waits for the IF it sets.
+    WaitingUnseen "waiting-unseen",
     /// Iterations of REP beyond the first cost nothing.
     RepUncounted "rep-uncounted",
     /// Faults save the address of the next instruction.

@@ -9,6 +9,7 @@
 //! | `cache` | compiled blocks: found, linked to each other, forgotten |
 //! | `mode` | what code takes for granted; the table of indirect targets |
 //! | `poll` | loops that wait for a port |
+//! | `quick` | INT, exceptions, IRET and segment loads, if nothing is unusual |
 //! | `memory/` | memory that holds code |
 //! | `stats`, `dump` | counts and listings for people |
 //! | `fault`, `emit_fault` | deliberate defects, for tests of the tests |
@@ -21,6 +22,9 @@ mod fault;
 mod memory;
 mod mode;
 mod poll;
+mod quick;
+#[cfg(test)]
+mod quick_tests;
 mod run;
 mod stats;
 #[cfg(test)]

@@ -66,6 +66,15 @@ fn dynamic_class(s: &Segment) -> u32 {
     s.class() | bit(FLAT, first == 0 && last == u32::MAX) | bit(FROM_ZERO, first == 0)
 }
 
+/// Whether code that knows segment register number `seg` as it is goes on if it becomes `new`.
+#[inline(always)]
+pub(super) fn is_known_alike(seg: usize, old: &Segment, new: &Segment) -> bool {
+    if seg >= SegReg::Fs as usize {
+        return dynamic_class(old) == dynamic_class(new);
+    }
+    old.base == new.base && old.bounds() == new.bounds() && old.class() == new.class()
+}
+
 /// What is known of the processor beside its segments.
 #[inline(always)]
 fn processor(cpu: &Cpu) -> u32 {

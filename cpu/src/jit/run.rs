@@ -16,11 +16,11 @@ use std::io;
 const LONGEST_STAY: u64 = BUDGET_BASE / 2;
 
 /// The frame's form of arithmetic flags.
-fn packed(arith: u32) -> u16 {
+pub(super) fn packed(arith: u32) -> u16 {
     ((arith as u16 & 0xD5) | 2) << 8 | (arith & flags::OF != 0) as u16
 }
 
-fn unpacked(frame: u16) -> u32 {
+pub(super) fn unpacked(frame: u16) -> u32 {
     frame as u32 >> 8 & 0xD5 | (frame as u32 & 1) << 11
 }
 
@@ -63,7 +63,7 @@ pub(super) extern "sysv64" fn refill_write(cpu: *mut Cpu, linear: u32) -> u32 {
 }
 
 /// As [`refill_read`], for code that comes next, unless nothing may be retired any more.
-pub(super) extern "sysv64" fn refill_fetch(cpu: *mut Cpu, linear: u32, budget: u64) -> u32 {
+pub(super) extern "sysv64" fn refill_fetch(cpu: *mut Cpu, linear: u32, _: u32, budget: u64) -> u32 {
     // SAFETY: as in `call`.
     let cpu = unsafe { &mut *cpu };
     (budget > BUDGET_BASE && cpu.refill(linear, Access::Fetch)) as u32
@@ -94,11 +94,16 @@ impl Cpu {
         }
     }
 
-    fn call_handler(&mut self, op: &Op, checked: bool) -> u32 {
+    /// Compiled code has just been left: the count of instructions.
+    pub(super) fn count_from_frame(&mut self) {
         self.drain_x87();
+        self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);
+    }
+
+    pub(super) fn call_handler(&mut self, op: &Op, checked: bool) -> u32 {
+        self.count_from_frame();
         self.regs.flags.set_arith(unpacked(self.frame.flags));
-        let before = self.frame.end - (self.frame.budget - BUDGET_BASE);
-        self.insns = before;
+        let before = self.insns;
         let start = self.regs.eip;
         let mut moved = false;
         let mut checked = checked;
@@ -111,6 +116,12 @@ impl Cpu {
                 }
                 Err(fault) => {
                     let first = self.fruitless.0 != self.insns;
+                    if first && let Some(leave) = self.raise_quickly(op, fault) {
+                        self.fruitless = (self.insns, 0);
+                        self.frame.held = self.frame.budget - (self.insns - before);
+                        self.frame.flags = packed(self.regs.flags.arith());
+                        return leave;
+                    }
                     self.raise(fault);
                     if !first {
                         // Faults in a row retire nothing: the run loop counts them.
@@ -177,7 +188,7 @@ impl Cpu {
 
     /// Make the mode and view of the processor those of compiled code. Whether that changed anything; `None` if only
     /// the run loop can do it.
-    fn follow_mode(&mut self) -> Option<bool> {
+    pub(super) fn follow_mode(&mut self) -> Option<bool> {
         let jit = self.jit.as_ref()?;
         if self.blocks.generation() != jit.generation {
             return None;
@@ -269,7 +280,7 @@ impl Cpu {
     }
 
     /// The flat view for code of the current mode; `None` if its ceiling has to be set first.
-    fn flat_view(&self) -> Option<u64> {
+    pub(super) fn flat_view(&self) -> Option<u64> {
         let (flat, jit) = (self.tlb.flat.as_ref()?, self.jit.as_ref()?);
         let n = self.view as usize;
         let view = match jit.ceiling() {
@@ -336,8 +347,10 @@ impl Cpu {
             return Err(fault);
         }
         match leave {
+            // Nothing comes next: what it would be fetched from must not be looked up.
+            _ if self.insns >= self.stop_at => Ok(()),
             // What comes next is interpreted, or stops the run loop.
-            Leave::Edge | Leave::Indirect if self.attention || self.insns >= self.stop_at => Ok(()),
+            Leave::Edge | Leave::Indirect if self.attention => Ok(()),
             Leave::Budget | Leave::Edge | Leave::Indirect => self.run_block(),
             Leave::Attention | Leave::Moved => Ok(()),
         }

@@ -1,6 +1,7 @@
 //! The engines against each other: the same program in two processors, one interpreted, one compiled, stopped at the
 //! same counts, compared in everything.
 
+use super::quick_tests;
 use crate::bus::{Bus, BusContext, EmptyBus, Width};
 use crate::fpu::{oracle::random, status};
 use crate::mem::{PhysMem, Ram};
@@ -72,7 +73,7 @@ pub(super) fn divergence(
 }
 
 /// Run both to each of `stops` and compare.
-fn lockstep(make: impl Fn() -> Cpu, stops: impl IntoIterator<Item = u64>) -> Cpu {
+pub(super) fn lockstep(make: impl Fn() -> Cpu, stops: impl IntoIterator<Item = u64>) -> Cpu {
     divergence(make, None, stops).unwrap_or_else(|what| panic!("{what}"))
 }
 
@@ -296,7 +297,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 21] = [
+        let directed: [fn() -> Cpu; 24] = [
             product,
             pushed,
             divided,
@@ -318,6 +319,9 @@ fn every_fault_is_seen() {
             written_later,
             conditions,
             floating,
+            quick_tests::rings,
+            quick_tests::tables,
+            quick_tests::awaited,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())

@@ -55,20 +55,7 @@ impl Cpu {
         for _ in 0..ENDLESS {
             let Some(fault) = current else { break };
             self.counters.exceptions += 1;
-            // A fault restarts its instruction with RF set, so that a code breakpoint there does not hit twice;
-            // an instruction breakpoint itself does not set it (SDM vol. 3, 17.3.1.1).
-            let resume = fault.vector() != vector::DB || self.regs.flags.has(flags::RF);
-            let cause = Cause::Exception { vector: fault.vector(), error: fault.error() };
-            let after = fault.vector() == vector::DE && self.mutated(Mutant::DivideErrorAfter);
-            let int = Interrupt {
-                vector: fault.vector(),
-                cause,
-                return_eip: if after { self.next_eip } else { self.regs.eip },
-                error: fault.error(),
-                resume,
-                by_program: false,
-            };
-            current = match self.deliver(int) {
+            current = match self.deliver(self.exception(fault)) {
                 Ok(()) => return,
                 Err(second) => {
                     self.note_page_fault(second);
@@ -79,8 +66,23 @@ impl Cpu {
         self.regs.activity = Activity::Shutdown;
     }
 
+    /// The delivery of `fault`, raised by the instruction at CS:EIP.
+    pub(crate) fn exception(&self, fault: Fault) -> Interrupt {
+        let after = fault.vector() == vector::DE && self.mutated(Mutant::DivideErrorAfter);
+        Interrupt {
+            vector: fault.vector(),
+            cause: Cause::Exception { vector: fault.vector(), error: fault.error() },
+            return_eip: if after { self.next_eip } else { self.regs.eip },
+            error: fault.error(),
+            // A fault restarts its instruction with RF set, so that a code breakpoint there does not hit twice;
+            // an instruction breakpoint itself does not set it (SDM vol. 3, 17.3.1.1).
+            resume: fault.vector() != vector::DB || self.regs.flags.has(flags::RF),
+            by_program: false,
+        }
+    }
+
     /// CR2 is loaded when a page fault is met, even if it becomes a double fault.
-    fn note_page_fault(&mut self, fault: Fault) {
+    pub(crate) fn note_page_fault(&mut self, fault: Fault) {
         if fault.vector() == vector::PF {
             self.regs.cr2 = self.fault_address;
         }

@@ -73,7 +73,8 @@ impl Frame {
     }
 
     /// Push 32-bit `values` if one check says that nothing can happen.
-    fn push_at_once(&mut self, cpu: &mut Cpu, values: &[u32]) -> bool {
+    #[inline(always)]
+    pub fn push_at_once(&mut self, cpu: &mut Cpu, values: &[u32]) -> bool {
         let bytes = 4 * values.len() as u32;
         let Some(esp) = self.esp.checked_sub(bytes) else { return false };
         let view = if self.user { cpu.view } else { View::Supervisor };

@@ -29,7 +29,7 @@ impl Cpu {
     }
 
     /// Flags that IRET of width `W` at `cpl` may change: RF, and at CPL 0 VIF and VIP, besides those of POPF.
-    fn iret_flags<W: Word>(&self, cpl: u8) -> u32 {
+    pub(crate) fn iret_flags<W: Word>(&self, cpl: u8) -> u32 {
         let extra = match (W::BITS, cpl) {
             (32, 0) => flags::RF | flags::VIF | flags::VIP,
             (32, _) => flags::RF,
@@ -46,7 +46,7 @@ impl Cpu {
     }
 
     /// Where in the backing store the `bytes` on top of the stack are, if one check says that they can be read there.
-    fn plain_frame(&self, bytes: u32) -> Option<u32> {
+    pub(crate) fn plain_frame(&self, bytes: u32) -> Option<u32> {
         let (ss, esp) = (self.regs.ss(), self.regs.gpr[ESP]);
         let linear = ss.base.wrapping_add(esp);
         let fast = self.tlb.fast(self.view, linear);

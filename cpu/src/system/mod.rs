@@ -22,6 +22,10 @@ mod transfer;
 mod verify;
 
 pub(crate) use debug::DR6_BS;
+#[cfg(jit)]
+pub(crate) use inner_stack::Frame;
+#[cfg(jit)]
+pub(crate) use interrupt::Interrupt;
 
 use crate::decode::Handler;
 use iced_x86::Instruction;

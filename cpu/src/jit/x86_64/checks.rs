@@ -9,7 +9,7 @@ use super::stubs::EIP;
 use super::translate::{CPU, Flow, REACH, SAVED, Slow, Translator, Wrong};
 use super::x87::Known;
 use crate::jit::EmitFault;
-use iced_x86::{FlowControl, Instruction};
+use iced_x86::{Code, FlowControl, Instruction};
 
 impl Translator<'_> {
     /// The check just emitted left zero in RCX if it failed.
@@ -124,7 +124,12 @@ impl Translator<'_> {
         let late = if self.has(EmitFault::FaultAfter) { self.s.ops[n].len as u32 } else { 0 };
         self.asm.mov_imm(R8, self.eips[n].wrapping_add(late));
         let checked = checked && !(self.has(EmitFault::ModeUnchecked) && changes_mode(&self.s.insns[n]));
-        let place = if checked { self.s.stubs.call_checked } else { self.s.stubs.call };
+        let place = match self.s.insns[n].code() {
+            Code::Int_imm8 => self.s.stubs.interrupt,
+            Code::Iretd => self.s.stubs.iret,
+            _ if checked => self.s.stubs.call_checked,
+            _ => self.s.stubs.call,
+        };
         self.call_place(place);
     }
 

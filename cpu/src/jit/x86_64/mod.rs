@@ -9,6 +9,7 @@
 //! | `integer` `shift` `stack` `string` `flow` `simd` `x87` | that code, by family |
 //! | `operand` `groups` | memory operands, and the checks that neighbours share |
 //! | `checks` `edges` | what happens when a check fails; ways to other blocks |
+//! | `segment` | moves to and from segment registers |
 //! | `wrong_flags` | flags that are put right only where somebody could see them |
 //! | `property` | questions about an instruction |
 //! | `asm` `stubs` | the assembler, the fixed pieces |
@@ -25,6 +26,7 @@ mod host_x87;
 mod integer;
 mod operand;
 mod property;
+mod segment;
 mod shift;
 mod simd;
 mod stack;

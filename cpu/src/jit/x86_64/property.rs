@@ -8,7 +8,7 @@ use super::x87;
 use crate::Cpu;
 use crate::flags::Flags;
 use crate::seg::{SegReg, Segment};
-use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind};
+use iced_x86::{Code, FlowControl, Instruction, Mnemonic, OpKind, Register};
 use std::mem::offset_of;
 
 /// Offset in the `Cpu` of a field of a segment register.
@@ -103,6 +103,19 @@ pub(super) fn is_general(insn: &Instruction) -> bool {
     })
 }
 
+/// MOV, PUSH and POP of a segment register that have code in line.
+pub(super) fn moves_segment(insn: &Instruction) -> bool {
+    use Code::*;
+    let loads_data = !matches!(insn.op0_register(), Register::CS | Register::SS);
+    match insn.code() {
+        Mov_Sreg_rm16 | Mov_Sreg_r32m16 | Popd_ES | Popd_DS | Popd_FS | Popd_GS => loads_data,
+        Mov_rm16_Sreg | Mov_r32m16_Sreg | Pushd_ES | Pushd_CS | Pushd_SS | Pushd_DS | Pushd_FS | Pushd_GS => {
+            true
+        }
+        _ => false,
+    }
+}
+
 /// Whether there is a chance that no handler runs. If one does after all, its only effect on groups is that they are
 /// checked one by one.
 pub(super) fn may_be_in_line(insn: &Instruction) -> bool {
@@ -118,6 +131,7 @@ pub(super) fn may_be_in_line(insn: &Instruction) -> bool {
 pub(super) fn leaves_flags(insn: &Instruction) -> bool {
     use Mnemonic::*;
     uses_xmm(insn)
+        || moves_segment(insn)
         || matches!(string(insn), Some((Kind::Move | Kind::Load | Kind::Store, _)))
         || x87::is_listed(insn) && !x87::writes_flags(insn)
         || is_general(insn)

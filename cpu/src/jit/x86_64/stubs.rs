@@ -54,6 +54,12 @@ pub(in crate::jit) struct Stubs {
     pub call: usize,
     /// The same for an instruction that may change the mode.
     pub call_checked: usize,
+    /// As `call_checked`, for INT n and for IRET.
+    pub interrupt: usize,
+    pub iret: usize,
+    /// Call here to load the data segment register with number R9D with the selector in R8D: RCX is 1 if that is done and the
+    /// mode is the same, 0 if nothing is done. R9 is lost.
+    pub load_segment: usize,
     /// Call here with a linear address in R8D that the flat view has nothing for: RCX is 1 if it has something now, else 0. R9 is
     /// lost.
     pub refill_read: usize,
@@ -105,12 +111,57 @@ fn reload(ops: &mut Ops) {
     );
 }
 
+/// Call `function` with the `Cpu`, R8D, R9D and R12, all registers of the guest staying where they are; its result to RCX.
+fn quiet_call(ops: &mut Ops, function: u64) {
+    // What the called function may change; while the guest's x87 registers are in the host's, none is called.
+    dynasm!(ops
+        ; .arch x64
+        ; push rax
+        ; lahf
+        ; seto al
+        ; push rax
+        ; push rdx
+        ; push rsi
+        ; push rdi
+        ; push r8
+        ; push r10
+        ; push r11
+        ; xor ecx, ecx
+        ; cmp DWORD [r11 + RESIDENT], 0
+        ; jne >done
+        ; mov rdi, r11
+        ; mov esi, r8d
+        ; mov edx, r9d
+        ; mov rcx, r12
+        ; sub rsp, 8
+        ; mov rax, QWORD function as i64
+        ; call rax
+        ; add rsp, 8
+        ; mov ecx, eax
+        ; done:
+        ; pop r11
+        ; pop r10
+        ; pop r8
+        ; pop rdi
+        ; pop rsi
+        ; pop rdx
+        ; pop rax
+        ; add al, 0x7F
+        ; sahf
+        ; pop rax
+        ; ret
+    );
+}
+
 /// Addresses of the runtime's functions.
 #[derive(Clone, Copy)]
 pub(in crate::jit) struct Runtime {
     pub call: u64,
     pub call_checked: u64,
     pub seek: u64,
+    pub interrupt: u64,
+    pub iret: u64,
+    pub load_segment: u64,
     pub refill_read: u64,
     pub refill_write: u64,
     pub refill_fetch: u64,
@@ -181,7 +232,12 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         ; jmp ->out
     );
 
-    let calls = [(&mut stubs.call, runtime.call), (&mut stubs.call_checked, runtime.call_checked)];
+    let calls = [
+        (&mut stubs.call, runtime.call),
+        (&mut stubs.call_checked, runtime.call_checked),
+        (&mut stubs.interrupt, runtime.interrupt),
+        (&mut stubs.iret, runtime.iret),
+    ];
     for (place, function) in calls {
         *place = ops.offset().0;
         spill(&mut ops);
@@ -229,44 +285,10 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
     ];
     for (place, function) in refills {
         *place = ops.offset().0;
-        // What the called function may change; while the guest's x87 registers are in the host's, none is called.
-        dynasm!(ops
-            ; .arch x64
-            ; push rax
-            ; lahf
-            ; seto al
-            ; push rax
-            ; push rdx
-            ; push rsi
-            ; push rdi
-            ; push r8
-            ; push r10
-            ; push r11
-            ; xor ecx, ecx
-            ; cmp DWORD [r11 + RESIDENT], 0
-            ; jne >done
-            ; mov rdi, r11
-            ; mov esi, r8d
-            ; mov rdx, r12
-            ; sub rsp, 8
-            ; mov rax, QWORD function as i64
-            ; call rax
-            ; add rsp, 8
-            ; mov ecx, eax
-            ; done:
-            ; pop r11
-            ; pop r10
-            ; pop r8
-            ; pop rdi
-            ; pop rsi
-            ; pop rdx
-            ; pop rax
-            ; add al, 0x7F
-            ; sahf
-            ; pop rax
-            ; ret
-        );
+        quiet_call(&mut ops, function);
     }
+    stubs.load_segment = ops.offset().0;
+    quiet_call(&mut ops, runtime.load_segment);
     stubs.x87_in = ops.offset().0;
     spill(&mut ops);
     dynasm!(ops

@@ -347,6 +347,7 @@ impl Translator<'_> {
     pub(super) fn insn(&mut self, insn: &Instruction, op: &Op) -> Option<Flow> {
         use Mnemonic::*;
         match insn.mnemonic() {
+            _ if moves_segment(insn) => self.move_segment(insn, op),
             Add => self.binary(insn, op, 0),
             Or => self.binary(insn, op, 1),
             Adc => self.binary(insn, op, if self.has(EmitFault::CarryInLost) { 0 } else { 2 }),
