@@ -238,14 +238,21 @@ fn a_flush_keeps_what_is_still_so() {
     ram.write(MIDDLE + 12, 0u32).unwrap();
     shadow.flush_user(&ram);
     let frame = ram.frame(6);
-    assert_eq!(shadow.leaf(0, 0), frame | RW | bits::USER | DIRTIED);
-    assert_eq!(shadow.leaf(0, 0x1000), frame | bits::PRESENT | bits::USER | USED);
+    assert_eq!(shadow.leaf(0, 0), frame | RW | bits::USER | bits::DIRTY);
+    assert_eq!(shadow.leaf(0, 0x1000), frame | bits::PRESENT | bits::USER);
     assert_eq!((shadow.leaf(0, 0x2000), shadow.leaf(0, 0x3000)), (0, 0));
-    // An upper entry that grants less, and one that is gone.
+    // Used again: the processor has set A in the shadow. An upper entry that grants less, and one that is gone.
+    let leaf = shadow.leaf(0, 0) | bits::ACCESSED;
+    let table = shadow.leaf_table(0, 0).unwrap();
+    shadow.pool.write(table, 0, leaf as u64);
     ram.write(DIRECTORY, MIDDLE | bits::UPPER & !bits::WRITABLE).unwrap();
     shadow.flush_user(&ram);
     let upper = shadow.roots[0].entry(&shadow.pool, 0);
-    assert_eq!(upper & RW, bits::PRESENT);
+    assert_eq!((upper & RW, shadow.leaf(0, 0x1000) != 0), (bits::PRESENT, true));
+    // Not used since: let go.
+    shadow.flush_user(&ram);
+    assert_eq!((shadow.leaf(0, 0), shadow.roots[0].entry(&shadow.pool, 0)), (0, 0));
+    assert_eq!(shadow.demand(&ram, 0, 0), Ok(Demand::Mended));
     ram.write(DIRECTORY, 0u32).unwrap();
     shadow.flush_user(&ram);
     assert_eq!(shadow.roots[0].entry(&shadow.pool, 0), 0);

@@ -78,7 +78,7 @@ impl Shadow {
         let first = leaf_index(address) & !(GROUP - 1);
         self.fill_group(ram, at, table, first, |entry, shadow| {
             if *entry == 0 {
-                *entry = shadow as u64;
+                *entry = (shadow & !bits::ACCESSED) as u64;
             }
         })
     }
@@ -111,8 +111,9 @@ impl Shadow {
         Ok(())
     }
 
-    /// Everything the current root has below entry `end` is made anew from the Guest's tables, as far as it was used before. What
-    /// that leaves out comes by a page fault, as after a flush; what it brings, a processor might have fetched again at once.
+    /// Everything the current root has below entry `end` is made anew from the Guest's tables, as far as it was used since the last
+    /// time: the processor says so by A in the shadow, whose A are nobody else's. What that leaves out comes by a page fault, as
+    /// after a flush; what it brings, a processor might have fetched again at once.
     pub(super) fn look_again(&mut self, ram: &GuestRam, end: u32) {
         let n = self.current;
         let mut next = 0;
@@ -138,19 +139,27 @@ impl Shadow {
         while rest != 0 {
             let group = rest.trailing_zeros();
             rest &= rest - 1;
-            let mut any = 0;
+            let (mut any, mut used) = (0, 0);
             let filled = self.fill_group(
                 ram,
                 at + format.entry_bytes * GROUP * group,
                 table,
                 GROUP * group,
                 |entry, shadow| {
-                    *entry = shadow as u64;
+                    used |= *entry as u32;
+                    *entry = (shadow & !bits::ACCESSED) as u64;
                     any |= shadow;
                 },
             );
             if filled.is_err() {
                 return false;
+            }
+            if used & bits::ACCESSED == 0 {
+                // Nobody came here since the last time: nobody will miss it.
+                if let Some(entries) = self.pool.entries::<{ GROUP as usize }>(table, GROUP * group) {
+                    entries.fill(0);
+                }
+                any = 0;
             }
             left |= ((any != 0) as u32) << group;
         }
