@@ -93,6 +93,20 @@ fn host_and_guests_are_the_same_in_both_engines() {
     report(done);
 }
 
+/// Two Guests, each with somebody who types at its console.
+#[test]
+fn consoles_of_two_guests_are_the_same_in_both_engines() {
+    let boot = Boot {
+        input: b"the first\n".to_vec(),
+        ..Boot::new("first-guest.elf", "input").with_consoles(&[("input", "the second\n")])
+    };
+    let done = in_parallel(&[LOCKSTEP, random(6, false)], |&mode| {
+        let pair = Pair::new(prepare(&boot), subject(prepare(&boot)), mode).expect("alike");
+        (mode, run(pair, LIMIT))
+    });
+    report(done);
+}
+
 fn report(done: Vec<(Mode, Outcome)>) {
     for (mode, outcome) in done {
         let (exit, stats) = outcome.unwrap_or_else(|found| panic!("{mode:?}: {found}"));

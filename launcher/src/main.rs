@@ -16,6 +16,7 @@ mod image;
 mod network;
 mod options;
 mod report;
+mod seat;
 mod session;
 mod trace;
 mod vectors;

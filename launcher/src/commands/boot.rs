@@ -92,6 +92,7 @@ impl BootArgs {
             files: files.collect(),
             disks,
             has_host: false,
+            guests: 1,
         })
     }
 

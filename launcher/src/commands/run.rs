@@ -6,6 +6,7 @@ use crate::files;
 use crate::guest;
 use crate::image::{BootModule, Bytes, Image};
 use crate::options::{MachineOptions, comma_list};
+use crate::seat;
 use crate::session::Plan;
 use machine::boot::{elf, linux};
 use std::path::{Path, PathBuf};
@@ -44,8 +45,8 @@ pub struct RunArgs {
     /// RAM of each Guest in MiB. The machine has the sum, 32 MiB for the Host, and room for the files
     #[arg(long, value_name = "MiB", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..=3072))]
     mem: u64,
-    /// Start N copies of the Guest
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=64))]
+    /// Start N copies of the Guest, up to 16
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=seat::MOST as u64))]
     guests: u64,
     /// Another Host image instead of the built-in one
     #[arg(long, value_name = "FILE")]
@@ -63,8 +64,14 @@ Console
   idle time passes as on your wall; otherwise it is skipped. With standard input not a terminal the console is plain
   bytes in and out; its end is not the end of the run. When a run ends badly, the Host's last words are shown.
 
+  Several Guests have a console each (COM1 and the ports of a virtio serial device). Ctrl-A 1 to Ctrl-A 9 selects the
+  one you see and type at, Ctrl-A n the next one. Of what the others say meanwhile the last 64 KiB are kept, and shown
+  when you select them. Input that is no terminal's, and --input, are Guest 1's, and so is standard output. With
+  `--console FILE` Guest 1's goes to FILE, those of the others to FILE.2, FILE.3 and so on, unless FILE is a device.
+
 Scripts (--script)
   One instruction a line, in order:
+      guest N       what follows is about the console of Guest N; at the start that is Guest 1's
       expect TEXT   wait until the console has said TEXT
       send TEXT     type TEXT at the console
       screen TEXT   wait until a row of the VGA text screen has TEXT in it (looked at every 10 ms of the machine)
@@ -103,7 +110,8 @@ Examples:
   ringside --block disk.img                          with a disk: /dev/vda in the Guest
   ringside --trace trace.txt --stats --hash          what happened, how often, and what is left
   ringside --script session.txt --max-insns 1000000000
-  ringside a.elf b.elf --mem 16                      two Guests";
+  ringside a.elf b.elf --mem 16                      two Guests
+  ringside --guests 3                                three built-in ones: Ctrl-A 2 for the second's shell";
 
 impl RunArgs {
     /// The common options.
@@ -114,6 +122,10 @@ impl RunArgs {
     /// Read everything, and say what machine is to be built.
     pub fn plan(&self) -> Result<Plan, Error> {
         self.options.refuse_later()?;
+        if self.guest.len() > seat::MOST {
+            let (count, most) = (self.guest.len(), seat::MOST);
+            return Err(Error::Usage(format!("{count} Guests; {most} are the most")));
+        }
         let (name, kernel) = self.host_image()?;
         let modules = self.modules()?;
         let guests = self.guests.max(self.guest.len() as u64);
@@ -130,7 +142,7 @@ impl RunArgs {
         let files =
             self.guest.iter().chain(&self.host).cloned().chain(initrds.into_iter().map(PathBuf::from));
         let image = Image::Multiboot { kernel, command_line, modules };
-        Ok(Plan { name, ram, image, files: files.collect(), disks, has_host: true })
+        Ok(Plan { name, ram, image, files: files.collect(), disks, has_host: true, guests: guests as usize })
     }
 
     fn host_image(&self) -> Result<(String, Bytes), Error> {

@@ -8,8 +8,9 @@ pub mod terminal;
 
 use crate::ending::{Status, Stop};
 use crate::error::Error;
+use crate::seat::Seat;
 use crossbeam_channel::{Receiver, Sender, unbounded};
-use escape::{Action, Escape};
+use escape::{Action, Escape, Keys};
 use machine::inputs::Input;
 use std::io::{self, IsTerminal, Read};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,12 +24,16 @@ enum Wake {
     Input,
     /// There will be no more.
     EndOfInput,
+    /// Another Guest's console is wanted.
+    Select(Seat),
     /// The run is to end.
     Stop(Stop),
 }
 
 const HELP: &str =
     "\r\n  Ctrl-A x       quit\r\n  Ctrl-A h       this help\r\n  Ctrl-A Ctrl-A  send Ctrl-A\r\n";
+const HELP_WITH_GUESTS: &str =
+    "  Ctrl-A 1       the console of Guest 1, and so on to 9\r\n  Ctrl-A n       that of the next Guest\r\n";
 
 /// Wakes whoever waits for the user, for other news.
 #[derive(Clone)]
@@ -53,27 +58,33 @@ pub struct Console {
     wakes: Receiver<Wake>,
     bell: Bell,
     may_speak: bool,
+    selected: Option<Seat>,
     stop: Option<Stop>,
     raw: Option<RawMode>,
 }
 
 impl Console {
-    /// Listen to signals and, if `live`, to standard input, which goes to `machine`. If that runs the lguest Host (`tell_size`), it is
-    /// told the terminal's size.
-    pub fn open(machine: Sender<Input>, live: bool, tell_size: bool) -> Result<Console, Error> {
+    /// Listen to signals and, if `live`, to standard input, which goes to `machine`, to the first of so many `guests`. If there is a
+    /// Host (`tell_size`), they are told the terminal's size.
+    pub fn open(
+        machine: Sender<Input>,
+        live: bool,
+        tell_size: bool,
+        guests: usize,
+    ) -> Result<Console, Error> {
         let (tell, wakes) = unbounded();
         listen_to_signals(tell.clone())?;
         let bell = Bell(tell.clone());
         let raw = if live && io::stdin().is_terminal() { Some(RawMode::enter()?) } else { None };
         if raw.is_some() && tell_size {
             let (machine, tell) = (machine.clone(), tell.clone());
-            std::thread::spawn(move || watch_size(&machine, &tell));
+            std::thread::spawn(move || watch_size(&machine, &tell, guests));
         }
         if live {
             let escape = raw.is_some().then(Escape::default);
-            std::thread::spawn(move || read_standard_input(&machine, &tell, escape));
+            std::thread::spawn(move || read_standard_input(&machine, &tell, escape, guests));
         }
-        Ok(Console { wakes, bell, may_speak: live, stop: None, raw })
+        Ok(Console { wakes, bell, may_speak: live, selected: None, stop: None, raw })
     }
 
     /// A bell that ends [`Self::wait`].
@@ -99,6 +110,11 @@ impl Console {
         self.stop
     }
 
+    /// The console the user wants to see from now on, if it is another one.
+    pub fn take_selected(&mut self) -> Option<Seat> {
+        self.selected.take()
+    }
+
     /// Wait until the user does something, at most for `patience`.
     pub fn wait(&mut self, patience: Option<Duration>) {
         let wake = match patience {
@@ -114,6 +130,7 @@ impl Console {
         match wake {
             Wake::Input => {}
             Wake::EndOfInput => self.may_speak = false,
+            Wake::Select(seat) => self.selected = Some(seat),
             Wake::Stop(stop) => self.stop = Some(stop),
         }
     }
@@ -135,12 +152,13 @@ fn listen_to_signals(tell: Sender<Wake>) -> Result<(), Error> {
 const SIZE_PERIOD: Duration = Duration::from_millis(200);
 
 /// Until nobody listens any more.
-fn watch_size(machine: &Sender<Input>, tell: &Sender<Wake>) {
+fn watch_size(machine: &Sender<Input>, tell: &Sender<Wake>, guests: usize) {
     let mut told = None;
     loop {
         let size = Size::of_terminal();
         if let Some(size) = size.filter(|_| size != told) {
-            if machine.send(Input::Com2(size.line())).is_err() || tell.send(Wake::Input).is_err() {
+            let heard = Seat::all(guests).all(|seat| machine.send(seat.sized(size)).is_ok());
+            if !heard || tell.send(Wake::Input).is_err() {
                 return;
             }
             told = Some(size);
@@ -150,27 +168,55 @@ fn watch_size(machine: &Sender<Input>, tell: &Sender<Wake>) {
 }
 
 /// Until the end of input, or until nobody listens any more.
-fn read_standard_input(machine: &Sender<Input>, tell: &Sender<Wake>, mut escape: Option<Escape>) {
+fn read_standard_input(
+    machine: &Sender<Input>,
+    tell: &Sender<Wake>,
+    mut escape: Option<Escape>,
+    guests: usize,
+) {
     let mut buffer = [0; 4096];
     let mut stdin = io::stdin().lock();
+    let mut seat = Seat::FIRST;
     loop {
         let bytes = match stdin.read(&mut buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Ok(0) | Err(_) => break,
             Ok(n) => &buffer[..n],
         };
-        let (bytes, actions) = match &mut escape {
+        let keys = match &mut escape {
             Some(escape) => escape.filter(bytes),
-            None => (bytes.to_vec(), Vec::new()),
+            None => vec![Keys::Typed(bytes.to_vec())],
         };
-        if !bytes.is_empty() && (machine.send(Input::Com1(bytes)).is_err() || tell.send(Wake::Input).is_err())
-        {
-            return;
-        }
-        for action in actions {
-            match action {
-                Action::Help => eprint!("{HELP}"),
-                Action::Quit => drop(tell.send(Wake::Stop(Stop::Quit))),
+        for keys in keys {
+            let wake = match keys {
+                Keys::Typed(bytes) => {
+                    if machine.send(seat.typed(bytes)).is_err() {
+                        return;
+                    }
+                    Wake::Input
+                }
+                Keys::Asked(Action::Quit) => Wake::Stop(Stop::Quit),
+                Keys::Asked(Action::Help) => {
+                    eprint!("{HELP}{}", if guests > 1 { HELP_WITH_GUESTS } else { "" });
+                    continue;
+                }
+                Keys::Asked(Action::Next) => {
+                    seat = seat.next(guests);
+                    Wake::Select(seat)
+                }
+                Keys::Asked(Action::Select(number)) => match Seat::of_guest(number, guests) {
+                    Some(wanted) => {
+                        seat = wanted;
+                        Wake::Select(seat)
+                    }
+                    None => {
+                        eprint!("\r\nringside: there is no Guest {number}, only {guests}\r\n");
+                        continue;
+                    }
+                },
+            };
+            if tell.send(wake).is_err() {
+                return;
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crossterm::terminal;
+use machine::devices::virtio::TerminalSize;
 
 /// The size of a terminal, in characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,11 @@ impl Size {
             (Some(Ok(columns)), Some(Ok(rows)), None) => Ok(Size { columns, rows }),
             _ => Err(format!("`{text}`: expected COLUMNS ROWS, two numbers up to 65535")),
         }
+    }
+
+    /// As the serial device has it.
+    pub fn at_port(self) -> TerminalSize {
+        TerminalSize { columns: self.columns, rows: self.rows }
     }
 
     /// The line that tells the lguest Host, on the second serial port.

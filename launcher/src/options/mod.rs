@@ -23,7 +23,7 @@ pub struct MachineOptions {
     /// The processor's engine; the default is the fastest that works on this host
     #[arg(long, value_enum, default_value_t = Engine::best())]
     pub engine: Engine,
-    /// Write the console (COM1) to FILE instead of standard output
+    /// Write the console (COM1) to FILE instead of standard output, those of more Guests to FILE.2 and so on
     #[arg(long, value_name = "FILE", help_heading = "Inputs and outputs (`-` is standard output)")]
     pub console: Option<PathBuf>,
     /// Write COM2, where the lguest Host logs, to FILE (`-` is standard error)

@@ -1,12 +1,18 @@
 //! No output may go where an input comes from, or where another output goes.
 
+use super::consoles;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::options::MachineOptions;
 use std::path::{Path, PathBuf};
 
-/// Check it for `files`, which the image came from, the disks, and all files in `options`.
-pub fn keep_apart(files: &[PathBuf], disks: &[Disk], options: &MachineOptions) -> Result<(), Error> {
+/// Check it for `files`, which the image came from, the disks, and all files in `options` for `guests` Guests.
+pub fn keep_apart(
+    files: &[PathBuf],
+    disks: &[Disk],
+    options: &MachineOptions,
+    guests: usize,
+) -> Result<(), Error> {
     const READ: &str = "is read";
     const WRITTEN: &str = "is written";
     let inputs = files.iter().chain(&options.input).chain(&options.script);
@@ -21,16 +27,17 @@ pub fn keep_apart(files: &[PathBuf], disks: &[Disk], options: &MachineOptions) -
         }
         taken.push((identity, how));
     }
-    let outputs = [
-        ("--console", &options.console),
+    let consoles = options.console.iter().flat_map(|path| consoles::files(path, guests));
+    let others = [
         ("--host-log", &options.host_log),
         ("--debugcon", &options.debugcon),
         ("--post", &options.post),
         ("--screen", &options.screen),
         ("--trace", &options.trace),
     ];
-    for (option, path) in outputs {
-        let Some(identity) = path.as_deref().and_then(identity) else { continue };
+    let others = others.into_iter().filter_map(|(option, path)| Some((option, path.clone()?)));
+    for (option, path) in consoles.map(|path| ("--console", path)).chain(others) {
+        let Some(identity) = identity(&path) else { continue };
         if let Some((path, how)) = taken.iter().find(|(path, _)| *path == identity) {
             return Err(Error::Usage(format!("{option}: {} {how} in this run", path.display())));
         }

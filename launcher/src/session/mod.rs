@@ -4,11 +4,15 @@
 //! looked at. Where slices end has no influence on the guest.
 
 mod apart;
+mod consoles;
 mod limits;
 mod outputs;
 mod pace;
 mod rig;
+mod roll;
 mod script;
+mod scrollback;
+mod sink;
 
 use crate::console::Console;
 use crate::disk::Disk;
@@ -19,11 +23,11 @@ use crate::image::Image;
 use crate::network::Network;
 use crate::options::{MachineOptions, Net};
 use crate::report;
+use crate::seat::Seat;
 use crate::trace::{Listener, Symbols};
 use apart::keep_apart;
 use limits::Limits;
-use machine::inputs::{Input, Stamp};
-use machine::outputs::OutputPort;
+use machine::inputs::Stamp;
 use machine::{Config, Machine, MachineExit};
 use outputs::Outputs;
 use pace::Pace;
@@ -47,6 +51,8 @@ pub struct Plan {
     pub disks: Vec<Disk>,
     /// The image is the lguest Host, which wants to know the terminal's size.
     pub has_host: bool,
+    /// Consoles: the Host's Guests, or 1.
+    pub guests: usize,
 }
 
 /// Boot `plan` and run it to its end.
@@ -55,7 +61,7 @@ pub struct Plan {
 /// Something is wrong with what the user gave; no output file has been touched then, unless it is an output that
 /// failed.
 pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
-    let mut script = options.script.as_deref().map(Script::read).transpose()?;
+    let mut script = options.script.as_deref().map(|path| Script::read(path, plan.guests)).transpose()?;
     let input = options.input.as_deref().map(files::read_any).transpose()?;
     let load = |machine: &mut Machine| {
         plan.image.load(machine).map_err(|source| Error::Boot { name: plan.name.clone(), source })
@@ -71,6 +77,9 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
         if options.rng {
             machine.connect_rng(options.seed);
         }
+        if plan.guests > 1 {
+            machine.connect_serial(plan.guests - 1);
+        }
         load(&mut machine)?;
         Ok(machine)
     };
@@ -80,19 +89,19 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
         // `perf` looks into its map for anonymous memory only.
         report::compiled::map_once(&mut machine.cpu)?;
     }
-    keep_apart(&plan.files, &plan.disks, options)?;
-    let mut outputs = Outputs::open(options)?;
+    keep_apart(&plan.files, &plan.disks, options, plan.guests)?;
+    let mut outputs = Outputs::open(options, plan.guests)?;
     let listener = Listener::attach(&mut machine, options, || Symbols::of(&plan.image));
 
     let live = script.is_none() && input.is_none();
     if let Some(bytes) = input {
-        machine.inputs.add(Stamp::default(), Input::Com1(bytes));
+        machine.inputs.add(Stamp::default(), Seat::FIRST.typed(bytes));
     }
     if let Some(script) = &mut script {
         script.start(&mut machine);
     }
-    let console = Console::open(machine.inputs.sender(), live, plan.has_host)?;
-    outputs.translate_newlines(console.is_interactive());
+    let console = Console::open(machine.inputs.sender(), live, plan.has_host, plan.guests)?;
+    outputs.set_interactive(console.is_interactive());
     let network = (options.net == Net::User).then(|| {
         machine.with_outputs(|outputs| outputs.watch_network());
         Network::new(machine.inputs.sender(), console.bell())
@@ -102,6 +111,7 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     let mut session = Session {
         machine,
         disks: &plan.disks,
+        guests: plan.guests,
         outputs,
         console,
         network,
@@ -117,7 +127,8 @@ pub fn run(plan: Plan, options: &MachineOptions) -> Result<Status, Error> {
     let Session { mut machine, mut outputs, console, script, listener, .. } = session;
     drop(console);
     let ending = ending?;
-    outputs.end_line();
+    outputs.set_interactive(false);
+    outputs.consoles.end_line();
     outputs.screen(&machine)?;
     if ending.is_bad() {
         outputs.show_tail();
@@ -173,6 +184,7 @@ impl Faulting {
 struct Session<'a> {
     machine: Rig,
     disks: &'a [Disk],
+    guests: usize,
     outputs: Outputs,
     console: Console,
     network: Option<Network>,
@@ -192,6 +204,9 @@ impl Session<'_> {
         loop {
             if let Some(stop) = self.console.take_stop() {
                 return Ok(Ending::Stopped(stop));
+            }
+            if let Some(seat) = self.console.take_selected() {
+                self.outputs.consoles.select(seat)?;
             }
             if let Some(stop) = self.limits.reached(self.machine.now(), Instant::now()) {
                 return Ok(Ending::Stopped(stop));
@@ -238,14 +253,15 @@ impl Session<'_> {
     }
 
     fn pass_on_outputs(&mut self) -> Result<(), Error> {
-        let console = self.machine.take_output(OutputPort::Com1);
+        let said: Vec<Vec<u8>> =
+            Seat::all(self.guests).map(|seat| self.machine.take_output(seat.output())).collect();
         if let Some(script) = &mut self.script {
-            script.hear(&console, &mut self.machine);
+            script.hear(&said, &mut self.machine);
         }
         if let Some(network) = &mut self.network {
             network.carry(self.machine.with_outputs(|outputs| outputs.take_network()));
         }
-        self.outputs.pass_on(&console, &mut self.machine)?;
+        self.outputs.pass_on(&said, &mut self.machine)?;
         self.outputs.trace(&self.listener.take_lines())
     }
 

@@ -1,85 +1,23 @@
 //! Where the machine's outputs go: terminal and files, opened after everything the user gave has proved good.
 
-use crate::console::terminal::Newlines;
+use super::consoles::Consoles;
+use super::sink::Sink;
 use crate::error::Error;
 use crate::options::MachineOptions;
 use crate::report::screen;
 use machine::Machine;
 use machine::outputs::OutputPort;
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, IsTerminal, Write};
 use std::path::Path;
 
 /// Lines of the Host's log shown when a run ends badly, and the most bytes of them.
 const TAIL_LINES: usize = 40;
 const TAIL_BYTES: usize = 8192;
 
-/// A named place for bytes.
-struct Sink {
-    name: String,
-    to: Box<dyn Write>,
-    newlines: Option<Newlines>,
-    is_terminal: bool,
-    /// The last byte written ended a line.
-    at_line_start: bool,
-}
-
-impl Sink {
-    fn standard_output() -> Sink {
-        let stdout = io::stdout();
-        let is_terminal = stdout.is_terminal();
-        Sink {
-            name: "standard output".into(),
-            to: Box::new(stdout),
-            newlines: None,
-            at_line_start: true,
-            is_terminal,
-        }
-    }
-
-    fn standard_error() -> Sink {
-        let stderr = io::stderr();
-        let is_terminal = stderr.is_terminal();
-        Sink {
-            name: "standard error".into(),
-            to: Box::new(stderr),
-            newlines: None,
-            at_line_start: true,
-            is_terminal,
-        }
-    }
-
-    fn file(path: &Path) -> Result<Sink, Error> {
-        let name = path.display().to_string();
-        match File::create(path) {
-            Ok(file) => {
-                Ok(Sink { name, to: Box::new(file), newlines: None, at_line_start: true, is_terminal: false })
-            }
-            Err(source) => Err(Error::Write { name, source }),
-        }
-    }
-
-    /// `-` is standard output.
-    fn open(path: &Path) -> Result<Sink, Error> {
-        if path == Path::new("-") { Ok(Sink::standard_output()) } else { Sink::file(path) }
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        self.at_line_start = bytes.ends_with(b"\n");
-        let translated = self.newlines.as_mut().map(|newlines| newlines.translate(bytes));
-        let bytes = translated.as_deref().unwrap_or(bytes);
-        let written = self.to.write_all(bytes).and_then(|()| self.to.flush());
-        written.map_err(|source| Error::Write { name: self.name.clone(), source })
-    }
-}
-
 /// All of them.
 pub struct Outputs {
-    console: Sink,
+    /// The Guests'.
+    pub consoles: Consoles,
     host_log: Option<Sink>,
     debugcon: Option<Sink>,
     post: Option<Sink>,
@@ -91,12 +29,12 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// Open what `options` name.
-    pub fn open(options: &MachineOptions) -> Result<Outputs, Error> {
+    /// Open what `options` name, for `guests` Guests.
+    pub fn open(options: &MachineOptions, guests: usize) -> Result<Outputs, Error> {
         let open = |path: &Option<_>| path.as_deref().map(Sink::open).transpose();
         let log_to_stderr = options.host_log.as_deref() == Some(Path::new("-"));
         Ok(Outputs {
-            console: open(&options.console)?.unwrap_or_else(Sink::standard_output),
+            consoles: Consoles::open(options.console.as_deref(), guests)?,
             host_log: if log_to_stderr { Some(Sink::standard_error()) } else { open(&options.host_log)? },
             debugcon: open(&options.debugcon)?,
             post: open(&options.post)?,
@@ -107,26 +45,19 @@ impl Outputs {
         })
     }
 
-    /// In a raw terminal, start lines at their beginning.
-    pub fn translate_newlines(&mut self, on: bool) {
-        let Outputs { console, host_log, debugcon, post, screen, trace, .. } = self;
+    /// In a raw terminal, start lines at their beginning, and tell who sits there what happens.
+    pub fn set_interactive(&mut self, on: bool) {
+        self.consoles.set_interactive(on);
+        let Outputs { consoles, host_log, debugcon, post, screen, trace, .. } = self;
         let others = [host_log, debugcon, post, screen, trace].into_iter().flatten();
-        for sink in others.chain([console]).filter(|sink| sink.is_terminal) {
-            sink.newlines = on.then(Newlines::default);
-        }
+        others.chain(consoles.sinks()).for_each(|sink| sink.translate_newlines(on));
     }
 
-    /// On a terminal, let what we say start on a line of its own.
-    pub fn end_line(&mut self) {
-        if self.console.is_terminal && !self.console.at_line_start {
-            eprintln!();
-        }
-    }
-
-    /// Pass on what the machine has said; `console` is what COM1 has.
-    pub fn pass_on(&mut self, console: &[u8], machine: &mut Machine) -> Result<(), Error> {
-        self.console.write(console)?;
+    /// Pass on what the machine has said; `said` is what each Guest's console has.
+    pub fn pass_on(&mut self, said: &[Vec<u8>], machine: &mut Machine) -> Result<(), Error> {
+        self.consoles.write(said)?;
         let log = machine.take_output(OutputPort::Com2);
+        self.consoles.hear_log(&log);
         self.tail.extend(&log);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
         let others = [

@@ -3,6 +3,7 @@
 mod bad_input;
 mod bench;
 mod check;
+mod consoles;
 mod disk;
 mod endings;
 mod lguest;

@@ -10,9 +10,9 @@ use crate::console::terminal::Size;
 use crate::error::Error;
 use crate::files;
 use crate::report::screen;
+use crate::seat::Seat;
 use machine::Machine;
 use machine::inputs::{Input, Stamp};
-use machine::outputs::OutputPort;
 use std::collections::VecDeque;
 use std::path::Path;
 
@@ -26,10 +26,10 @@ const MEMORY: usize = 1 << 16;
 /// One line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Step {
-    Expect(Vec<u8>),
-    Send(Vec<u8>),
+    Expect(Seat, Vec<u8>),
+    Send(Seat, Vec<u8>),
     Screen(String),
-    Resize(Size),
+    Resize(Seat, Size),
     /// Keystrokes, one after the other.
     Keys(Vec<Vec<u8>>),
     Quit,
@@ -42,8 +42,10 @@ pub struct Script {
     steps: VecDeque<(usize, Step)>,
     /// What happens at a count.
     timed: Vec<(u64, Input)>,
-    /// What the console said since the last text that was found, as far as it could begin the next.
-    heard: Vec<u8>,
+    /// The console the next line is about, as far as the script was read.
+    seat: Seat,
+    /// What each console said since the last text that was found there, as far as it could begin the next.
+    heard: Vec<Vec<u8>>,
     /// Virtual time from which the next key can be pressed.
     hands_free: u64,
     /// The script has come to a `quit`.
@@ -51,17 +53,17 @@ pub struct Script {
 }
 
 impl Script {
-    /// The script in the file `path`.
-    pub fn read(path: &Path) -> Result<Script, Error> {
+    /// The script in the file `path`, for `guests` Guests.
+    pub fn read(path: &Path, guests: usize) -> Result<Script, Error> {
         let bytes = files::read_any(path)?;
         let text = str::from_utf8(&bytes)
             .map_err(|_| Error::BadFile { path: path.into(), what: "not a script: not UTF-8 text".into() })?;
-        Script::parse(text).map_err(|(line, what)| Error::Script { path: path.into(), line, what })
+        Script::parse(text, guests).map_err(|(line, what)| Error::Script { path: path.into(), line, what })
     }
 
     /// The script in `text`, or which line is wrong and why.
-    fn parse(text: &str) -> Result<Script, (usize, String)> {
-        let mut script = Script::default();
+    fn parse(text: &str, guests: usize) -> Result<Script, (usize, String)> {
+        let mut script = Script { heard: vec![Vec::new(); guests], ..Script::default() };
         for (n, line) in text.lines().enumerate().map(|(n, line)| (n + 1, line)) {
             let line = line.trim_start();
             if line.is_empty() || line.starts_with('#') {
@@ -74,24 +76,34 @@ impl Script {
 
     fn parse_line(&mut self, n: usize, line: &str) -> Result<(), String> {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let seat = self.seat;
         let step = match word {
+            "guest" => return self.parse_guest(rest.trim()),
             "expect" if rest.is_empty() => return Err("expect what?".into()),
-            "expect" => Step::Expect(unescape(rest)?),
-            "send" => Step::Send(unescape(rest)?),
+            "expect" => Step::Expect(seat, unescape(rest)?),
+            "send" => Step::Send(seat, unescape(rest)?),
             "screen" if rest.trim().is_empty() => return Err("screen with what on it?".into()),
             "screen" => Step::Screen(rest.trim().into()),
-            "resize" => Step::Resize(Size::parse(rest)?),
+            "resize" => Step::Resize(seat, Size::parse(rest)?),
             "key" => Step::Keys(vec![keys::combination(rest.trim())?]),
             "keys" => Step::Keys(keys::typed(&unescape(rest)?)?),
             "quit" => Step::Quit,
             "at" => return self.parse_timed(rest.trim_start()),
             _ => {
                 return Err(format!(
-                    "`{word}`: expected `expect`, `send`, `screen`, `resize`, `key`, `keys`, `quit` or `at`"
+                    "`{word}`: expected `expect`, `send`, `guest`, `screen`, `resize`, `key`, `keys`, `quit` or `at`"
                 ));
             }
         };
         self.steps.push_back((n, step));
+        Ok(())
+    }
+
+    /// Lines from here on are about this Guest's console.
+    fn parse_guest(&mut self, number: &str) -> Result<(), String> {
+        let count = self.heard.len();
+        let seat = number.parse().ok().and_then(|number| Seat::of_guest(number, count));
+        self.seat = seat.ok_or_else(|| format!("`{number}` is no number of a Guest; there are {count}"))?;
         Ok(())
     }
 
@@ -100,7 +112,7 @@ impl Script {
         let count = count.parse().map_err(|_| format!("`{count}` is not a number of instructions"))?;
         let input = match what.split_once(' ').unwrap_or((what, "")) {
             ("nmi", "") => Input::Nmi,
-            ("send", text) => Input::Com1(unescape(text)?),
+            ("send", text) => self.seat.typed(unescape(text)?),
             ("key", name) => Input::Keys(keys::combination(name.trim())?),
             _ => return Err("expected `at INSNS` with `nmi`, `send TEXT` or `key NAME`".into()),
         };
@@ -113,16 +125,19 @@ impl Script {
         for (insns, input) in self.timed.drain(..) {
             machine.inputs.add(Stamp { insns, vtime: 0 }, input);
         }
-        self.hear(&[], machine);
+        let nothing = vec![Vec::new(); self.heard.len()];
+        self.hear(&nothing, machine);
     }
 
-    /// The machine has run, and the console said `bytes`, the last of them just now if the script waits for it: go on
-    /// as far as possible.
-    pub fn hear(&mut self, bytes: &[u8], machine: &mut Machine) {
-        self.heard.extend_from_slice(bytes);
+    /// The machine has run, and each console said this, the last of it just now if the script waits for it: go on as far as
+    /// possible.
+    pub fn hear(&mut self, said: &[Vec<u8>], machine: &mut Machine) {
+        for (heard, bytes) in self.heard.iter_mut().zip(said) {
+            heard.extend_from_slice(bytes);
+        }
         while let Some((_, step)) = self.steps.front() {
             match step {
-                Step::Send(text) => machine.inputs.add(machine.now(), Input::Com1(text.clone())),
+                Step::Send(seat, text) => machine.inputs.add(machine.now(), seat.typed(text.clone())),
                 Step::Keys(keystrokes) => {
                     let now = machine.now();
                     self.hands_free = self.hands_free.max(now.vtime);
@@ -132,25 +147,33 @@ impl Script {
                         self.hands_free = self.hands_free.saturating_add(KEYSTROKE_TICKS);
                     }
                 }
-                &Step::Resize(size) => machine.inputs.add(machine.now(), Input::Com2(size.line())),
+                &Step::Resize(seat, size) => machine.inputs.add(machine.now(), seat.sized(size)),
                 Step::Quit => self.has_quit = true,
                 Step::Screen(text) if screen::text(machine).contains(text) => {}
-                Step::Screen(_) => {
-                    self.heard.drain(..self.heard.len().saturating_sub(MEMORY));
-                    break;
-                }
-                Step::Expect(text) => match find(&self.heard, text) {
-                    Some(end) => drop(self.heard.drain(..end)),
-                    None => {
-                        self.heard.drain(..self.heard.len().saturating_sub(text.len()));
-                        break;
+                Step::Screen(_) => break,
+                Step::Expect(seat, text) => {
+                    let heard = &mut self.heard[seat.place()];
+                    match find(heard, text) {
+                        Some(end) => drop(heard.drain(..end)),
+                        None => {
+                            heard.drain(..heard.len().saturating_sub(text.len()));
+                            break;
+                        }
                     }
-                },
+                }
             }
             self.steps.pop_front();
         }
-        let listening = matches!(self.steps.front(), Some((_, Step::Expect(_))));
-        machine.with_outputs(|outputs| outputs.watch(OutputPort::Com1, listening));
+        for heard in &mut self.heard {
+            heard.drain(..heard.len().saturating_sub(MEMORY));
+        }
+        let listens = match self.steps.front() {
+            Some((_, Step::Expect(seat, _))) => Some(*seat),
+            _ => None,
+        };
+        machine.with_outputs(|outputs| {
+            Seat::all(self.heard.len()).for_each(|seat| outputs.watch(seat.output(), listens == Some(seat)));
+        });
     }
 
     /// Virtual time at which the machine must stop for the script to look at the screen; `now` is the time.
@@ -167,13 +190,15 @@ impl Script {
     /// What the script still waits for.
     pub fn waiting(&self) -> Option<String> {
         match self.steps.front()? {
-            (n, Step::Expect(text)) => {
-                Some(format!("script line {n} still waits for \"{}\"", text.escape_ascii()))
+            (n, Step::Expect(seat, text)) => {
+                let whose =
+                    if self.heard.len() > 1 { format!(" of Guest {}", seat.guest()) } else { String::new() };
+                Some(format!("script line {n} still waits for \"{}\"{whose}", text.escape_ascii()))
             }
             (n, Step::Screen(text)) => {
                 Some(format!("script line {n} still waits for \"{text}\" on the screen"))
             }
-            (n, Step::Resize(_) | Step::Send(_) | Step::Keys(_) | Step::Quit) => {
+            (n, Step::Resize(..) | Step::Send(..) | Step::Keys(_) | Step::Quit) => {
                 Some(format!("script line {n} was not reached"))
             }
         }
@@ -221,11 +246,11 @@ mod tests {
     #[test]
     fn lines() {
         let text = "# c\n\nexpect a b\nsend x\\n\\x41\\\\\nat 7 nmi\nat 9 send  y\nscreen  [a] \nkey esc\nkeys b\\n\nat 9 key b";
-        let script = Script::parse(text).unwrap();
+        let script = Script::parse(text, 1).unwrap();
         let (b, enter) = (vec![0x32, 0xF0, 0x32], vec![0x5A, 0xF0, 0x5A]);
         let steps = [
-            (3, Step::Expect(b"a b".to_vec())),
-            (4, Step::Send(b"x\nA\\".to_vec())),
+            (3, Step::Expect(Seat::FIRST, b"a b".to_vec())),
+            (4, Step::Send(Seat::FIRST, b"x\nA\\".to_vec())),
             (7, Step::Screen("[a]".into())),
             (8, Step::Keys(vec![vec![0x76, 0xF0, 0x76]])),
             (9, Step::Keys(vec![b.clone(), enter])),
@@ -251,33 +276,54 @@ mod tests {
             "keys \\x07",
             "at 5 key",
             "at 5 keys x",
+            "guest",
+            "guest 0",
+            "guest 3",
         ] {
-            assert_eq!(Script::parse(&format!("# ok\n{bad}")).unwrap_err().0, 2, "{bad}");
+            assert_eq!(Script::parse(&format!("# ok\n{bad}"), 2).unwrap_err().0, 2, "{bad}");
         }
     }
 
     #[test]
     fn goes_on_when_the_text_is_complete() {
         let mut machine = Machine::new(Config { ram: 1 << 20, rtc: 0 }).unwrap();
-        let mut script = Script::parse("expect ab\nexpect b\nsend x").unwrap();
+        let mut script = Script::parse("expect ab\nexpect b\nsend x", 1).unwrap();
         script.start(&mut machine);
         for (bytes, waiting) in [(&b"xa"[..], Some(1)), (b"b", Some(2)), (b"aab", None)] {
-            script.hear(bytes, &mut machine);
+            script.hear(&[bytes.to_vec()], &mut machine);
             let line = waiting.map(|n| format!("script line {n} "));
             assert_eq!(script.waiting().is_some(), line.is_some());
             assert!(line.is_none_or(|line| script.waiting().unwrap().starts_with(&line)));
         }
     }
+
+    #[test]
+    fn each_console_is_listened_to_by_itself() {
+        let mut machine = Machine::new(Config { ram: 1 << 20, rtc: 0 }).unwrap();
+        let text =
+            "guest 2\nexpect b\nresize 80 25\nguest 1\nexpect a\nat 9 send x\nguest 2\nexpect c\nat 9 send y";
+        let mut script = Script::parse(text, 2).unwrap();
+        assert_eq!(script.timed, [(9, Input::Com1(b"x".to_vec())), (9, Input::Serial(0, b"y".to_vec()))]);
+        script.start(&mut machine);
+        let waits = |script: &Script| script.waiting().unwrap_or_default();
+        assert_eq!(waits(&script), "script line 2 still waits for \"b\" of Guest 2");
+        script.hear(&[b"b a".to_vec(), Vec::new()], &mut machine);
+        assert_eq!(waits(&script), "script line 2 still waits for \"b\" of Guest 2");
+        // What was said to nobody is found later.
+        script.hear(&[Vec::new(), b"bc".to_vec()], &mut machine);
+        assert_eq!(script.waiting(), None);
+    }
+
     #[test]
     fn the_screen_is_looked_at_and_keys_are_pressed_one_after_the_other() {
         let mut machine = Machine::new(Config { ram: 1 << 20, rtc: 0 }).unwrap();
-        let mut script = Script::parse("screen ready\nkeys ab\nkey esc\nquit").unwrap();
+        let mut script = Script::parse("screen ready\nkeys ab\nkey esc\nquit", 1).unwrap();
         script.start(&mut machine);
         assert_eq!(script.next_look(LOOK_TICKS), Some(2 * LOOK_TICKS));
         let cells: Vec<u8> = b"ready".iter().flat_map(|&code| [code, 7]).collect();
         machine.with_chipset(|_, cx| assert!(cx.mem.write_bytes(0xB_8000, &cells)));
         machine.cpu.set_clocks(0, 5);
-        script.hear(&[], &mut machine);
+        script.hear(&[Vec::new()], &mut machine);
         assert_eq!((script.waiting(), script.next_look(0), script.has_quit()), (None, None, true));
         // One keystroke has entered at once; the others need time.
         for (vtime, codes) in [(5, 0x1E), (5 + KEYSTROKE_TICKS, 0x30), (5 + 2 * KEYSTROKE_TICKS, 0x01)] {
