@@ -63,6 +63,7 @@ const SHORT: &str = "scale=1 sieve=1 crc32=2 sha256=1 quicksort=1 matmul=1 strin
      records=4000 bits=2 bytecode=1 queens=1 bignum=6 gcd=6 x87=1 sse2=4 rep-movs=20 rep-stos=20 stride=2 \
      two-buffers=1 int80=500 call-gate=500 page-fault=500 segment-load=500 segment-access=500 self-modify=300 \
      patch-text=300 code-and-data=500 popf=500 sti-cli=500 cr3=100 invlpg=500 task-switch=100 port=500 cpuid=300 \
+     straight-line=2 rewrite-all=2 many-blocks=2 write-next=500 into-middle=500 limit-churn=500 paging-churn=300 \
      crc32@limited=1 strings@limited=1 calls@limited=1 lz@based=1 records@based=2000 gcd@based=2 hash@based=1";
 
 /// As many different instructions as possible in little time.

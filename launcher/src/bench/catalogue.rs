@@ -15,11 +15,14 @@ pub enum Group {
     System,
     /// Operations of a Guest under the lguest Host.
     Lguest,
+    /// Code that no compiler likes.
+    Hostile,
 }
 
 impl Group {
     /// Every group.
-    pub const ALL: [Group; 5] = [Group::Integer, Group::Float, Group::Memory, Group::System, Group::Lguest];
+    pub const ALL: [Group; 6] =
+        [Group::Integer, Group::Float, Group::Memory, Group::System, Group::Lguest, Group::Hostile];
 
     /// What it is called.
     pub fn name(self) -> &'static str {
@@ -29,6 +32,7 @@ impl Group {
             Group::Memory => "memory",
             Group::System => "system",
             Group::Lguest => "lguest",
+            Group::Hostile => "hostile",
         }
     }
 
@@ -39,7 +43,7 @@ impl Group {
 
     /// Whether the time of one round says more than the whole.
     pub fn counts_rounds(self) -> bool {
-        matches!(self, Group::System | Group::Lguest)
+        matches!(self, Group::System | Group::Lguest | Group::Hostile)
     }
 
     /// In the order of the images' tables (roms/bench/README.md).
@@ -81,6 +85,15 @@ impl Group {
                 "task-switch",
                 "port",
                 "cpuid",
+            ],
+            Group::Hostile => &[
+                "straight-line",
+                "rewrite-all",
+                "many-blocks",
+                "write-next",
+                "into-middle",
+                "limit-churn",
+                "paging-churn",
             ],
             Group::Lguest => &["hypercall", "guest-trap", "guest-pte", "guest-cr3", "guest-work"],
         }

@@ -43,12 +43,20 @@ operations! {
     "task-switch", 0, 50_000, op_task_switch;
     "port", 0, 1_000_000, op_port;
     "cpuid", 0, 1_000_000, op_cpuid;
+    "straight-line", 3, 200, op_straight_line;
+    "rewrite-all", 3, 20, op_rewrite_all;
+    "many-blocks", 3, 100, op_many_blocks;
+    "write-next", 3, 1_000_000, op_write_next;
+    "into-middle", 3, 5_000_000, op_into_middle;
+    "limit-churn", 3, 2_000_000, op_limit_churn;
+    "paging-churn", 0, 500_000, op_paging_churn;
 }
 
 global_asm!(
     ".equ FAULT_WINDOW, {window}",
     ".equ FAULT_PAGES, {pages}",
     ".equ BASED_DS, {based}",
+    ".equ LIMITED_DS, {limited}",
     ".equ CALL_GATE, {gate}",
     ".equ MAIN_TASK, {main}",
     ".equ OTHER_TASK, {other}",
@@ -57,6 +65,7 @@ global_asm!(
     window = const FAULT_WINDOW,
     pages = const FAULT_PAGES,
     based = const SEGMENTS[2].data,
+    limited = const SEGMENTS[1].data,
     gate = const selector::CALL_GATE,
     main = const selector::MAIN_TASK,
     other = const selector::OTHER_TASK,

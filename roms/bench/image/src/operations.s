@@ -236,6 +236,112 @@ op_cpuid:
     jnz 1b
     leave_with %ebx
 
+# What no compiler likes. Ring 3 unless it says otherwise.
+
+# A megabyte without a branch: additions of two bytes, made once.
+.balign 16
+.globl op_straight_line
+op_straight_line:
+    enter
+    movl $0xCB01CB01, %eax              # add ebx, ecx; twice
+    call write_megabyte
+1:  call megabyte
+    decl %ecx
+    jnz 1b
+    leave_with %ebx
+
+# The same, written anew before each round.
+.balign 16
+.globl op_rewrite_all
+op_rewrite_all:
+    enter
+1:  movl $0xCB01CB01, %eax              # add ebx, ecx
+    testl $1, %ecx
+    jz 2f
+    movl $0xCB31CB31, %eax              # xor ebx, ecx
+2:  call write_megabyte
+    call megabyte
+    decl %ecx
+    jnz 1b
+    leave_with %ebx
+
+# A megabyte of jumps to the next instruction: half a million blocks.
+.balign 16
+.globl op_many_blocks
+op_many_blocks:
+    enter
+    movl $0x00EB00EB, %eax              # jmp +0; twice
+    call write_megabyte
+1:  addl %ecx, %ebx
+    call megabyte
+    decl %ecx
+    jnz 1b
+    leave_with %ebx
+
+# The instruction that comes next is rewritten.
+.balign 16
+.globl op_write_next
+op_write_next:
+    enter
+    call write_next
+    leave_with %ebx
+
+# In turn the start of an instruction and its middle, where another one is.
+.balign 16
+.globl op_into_middle
+op_into_middle:
+    enter
+    movl $two_readings, %esi
+1:  movl %ecx, %edx
+    andl $1, %edx
+    addl %esi, %edx
+    call *%edx
+    decl %ecx
+    jnz 1b
+    leave_with %ebx
+
+# Two limits of DS in turn, and an access each.
+.balign 16
+.globl op_limit_churn
+op_limit_churn:
+    enter
+    movl %ds, %edx
+    movl $LIMITED_DS, %esi
+1:  movl %esi, %ds
+    addl segment_data, %ebx
+    movl %edx, %ds
+    addl %ecx, segment_data
+    decl %ecx
+    jnz 1b
+    leave_with %ebx
+
+# Ring 0: paging off and on.
+.balign 16
+.globl op_paging_churn
+op_paging_churn:
+    enter
+    cli
+    movl %cr0, %eax
+    movl %eax, %esi
+    andl $0x7FFFFFFF, %esi
+1:  movl %esi, %cr0
+    addl %ecx, %ebx
+    movl %eax, %cr0
+    decl %ecx
+    jnz 1b
+    sti
+    leave_with %ebx
+
+# The megabyte becomes words of EAX, and a return.
+write_megabyte:
+    pushl %ecx
+    movl $megabyte, %edi
+    movl $(1 << 18), %ecx
+    rep stosl
+    movb $0xC3, (%edi)
+    popl %ecx
+    ret
+
 # Code that is written to. Pages of their own, so that nothing else is disturbed.
 .section .data.patched, "awx"
 .balign 4096
@@ -263,6 +369,19 @@ mixed_code:
 .balign 256
 mixed_data: .long 0, 0
 .balign 4096
+write_next:
+1:  movl %ecx, 2f + 1
+2:  movl $0, %eax
+    addl %eax, %ebx
+    decl %ecx
+    jnz 1b
+    ret
+.balign 4096
+two_readings:
+    .byte 0xB8, 0x01, 0xCB, 0x90, 0x90  # mov eax, 0x9090CB01; from its second byte on: add ebx, ecx; nop; nop
+    xorl %eax, %ebx
+    ret
+.balign 4096
 
 .section .bss.operations, "aw", @nobits
 .balign 4096
@@ -270,3 +389,6 @@ mixed_data: .long 0, 0
 touched_pages: .skip 65536
 segment_data: .skip 16
 task_count: .skip 4
+.balign 4096
+megabyte: .skip 1 << 20
+.skip 4096
