@@ -220,7 +220,7 @@ pub fn init(guests: usize, frames: &mut Frames) {
     while serial.served < guests && clock::now() < until {
         serial.hear();
     }
-    log!("consoles of {} more Guests on serial ports, interrupt {line}", serial.served - 1);
+    log!("serial ports for Guests: {}, interrupt {line}", serial.served - 1);
     PORTS.with(|ports| *ports = Some(serial));
 }
 
