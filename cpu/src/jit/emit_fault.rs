@@ -76,6 +76,8 @@ faults! {
     InnerSegmentsKept "inner-segments-kept",
     /// IRET goes on although an interrupt waits for the IF it sets.
     WaitingUnseen "waiting-unseen",
+    /// STI holds interrupts off an instruction too late.
+    ShadowLate "shadow-late",
     /// Iterations of REP beyond the first cost nothing.
     RepUncounted "rep-uncounted",
     /// Faults save the address of the next instruction.

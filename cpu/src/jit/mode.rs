@@ -107,11 +107,14 @@ impl Mode {
         Mode(words)
     }
 
-    /// Whether the processor is in this mode: [`Mode::of`] and a comparison, with nothing in memory between them and
-    /// without a branch a word, for it nearly always is.
+    /// Whether the processor is in this mode: [`Mode::of`] and a comparison, with nothing in memory between them. The processor tells
+    /// most modes apart; segments are compared without a branch a word.
     #[inline]
     pub fn holds(&self, cpu: &Cpu) -> bool {
-        let mut difference = processor(cpu) ^ self.0[18];
+        if processor(cpu) != self.0[18] {
+            return false;
+        }
+        let mut difference = 0;
         for n in 0..4 {
             let s = &cpu.regs.seg[n];
             let (first, last) = s.bounds();

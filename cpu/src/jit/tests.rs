@@ -297,7 +297,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 24] = [
+        let directed: [fn() -> Cpu; 26] = [
             product,
             pushed,
             divided,
@@ -322,6 +322,8 @@ fn every_fault_is_seen() {
             quick_tests::rings,
             quick_tests::tables,
             quick_tests::awaited,
+            quick_tests::calls,
+            quick_tests::held_off,
         ];
         let directed = directed.iter().map(|make| divergence(make, fault, (1..400).step_by(37)));
         let seen = directed.into_iter().any(|result| result.is_err())

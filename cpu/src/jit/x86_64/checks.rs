@@ -127,8 +127,11 @@ impl Translator<'_> {
         let place = match self.s.insns[n].code() {
             Code::Int_imm8 => self.s.stubs.interrupt,
             Code::Iretd => self.s.stubs.iret,
-            _ if checked => self.s.stubs.call_checked,
-            _ => self.s.stubs.call,
+            Code::Call_ptr1632 => self.s.stubs.far_call,
+            Code::Retfd => self.s.stubs.far_return,
+            _ if !checked => self.s.stubs.call,
+            _ if loads_segment(&self.s.insns[n]) => self.s.stubs.load_segment_checked,
+            _ => self.s.stubs.call_checked,
         };
         self.call_place(place);
     }

@@ -116,6 +116,13 @@ pub(super) fn moves_segment(insn: &Instruction) -> bool {
     }
 }
 
+/// Of those, loads of a segment register from a general one or the stack.
+pub(super) fn loads_segment(insn: &Instruction) -> bool {
+    let from_register = insn.op_count() == 1 || insn.op1_kind() == OpKind::Register;
+    let load = insn.mnemonic() != Mnemonic::Push && insn.op0_register().is_segment_register();
+    moves_segment(insn) && load && from_register
+}
+
 /// Whether there is a chance that no handler runs. If one does after all, its only effect on groups is that they are
 /// checked one by one.
 pub(super) fn may_be_in_line(insn: &Instruction) -> bool {

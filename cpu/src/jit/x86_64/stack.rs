@@ -180,4 +180,34 @@ impl Translator<'_> {
         self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), RCX);
         Some(())
     }
+
+    /// STI at CPL 0, if no interrupt waits for it.
+    pub(super) fn set_if(&mut self) -> Option<()> {
+        if self.s.mode.v86() || self.s.mode.cpl() != 0 {
+            return None;
+        }
+        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, at(CPU, offset_of!(Cpu, lines.intr) as i32));
+        self.asm.lea(Width::Q, RCX, at(RCX, -1));
+        self.check();
+        self.asm.load(Width::D, R8, at(CPU, SYSTEM_FLAGS));
+        self.asm.mov_imm(RCX, flags::IF);
+        self.asm.pext(RCX, R8, RCX);
+        let clear = self.asm.jrcxz();
+        self.asm.bytes(&[0xEB, 0]);
+        let done = self.asm.pos() - 1;
+        self.failed |= !self.asm.bind8(clear);
+        self.asm.lea(Width::D, R8, at(R8, flags::IF as i32));
+        self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), R8);
+        // Instructions retired with this one.
+        let left = (self.s.ops.len() - self.n) as i32;
+        let time = (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, time)) as i32;
+        self.asm.mov_rr(Width::Q, RCX, BUDGET);
+        self.not(RCX);
+        self.asm.load(Width::Q, R8, at(CPU, time));
+        let late = self.has(EmitFault::ShadowLate) as i32;
+        self.asm.lea(Width::Q, R8, Mem { base: R8, index: Some((RCX, 0)), disp: 2 - left + late });
+        self.asm.store(Width::Q, at(CPU, offset_of!(Cpu, regs.sti_shadow) as i32), R8);
+        self.failed |= !self.asm.bind8(done);
+        Some(())
+    }
 }

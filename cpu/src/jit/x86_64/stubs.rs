@@ -54,9 +54,13 @@ pub(in crate::jit) struct Stubs {
     pub call: usize,
     /// The same for an instruction that may change the mode.
     pub call_checked: usize,
-    /// As `call_checked`, for INT n and for IRET.
+    /// As `call_checked`, for INT n, IRET, and far calls and returns.
     pub interrupt: usize,
     pub iret: usize,
+    pub far_call: usize,
+    pub far_return: usize,
+    /// As `call_checked`, where `load_segment` did nothing.
+    pub load_segment_checked: usize,
     /// Call here to load the data segment register with number R9D with the selector in R8D: RCX is 1 if that is done and the
     /// mode is the same, 0 if nothing is done. R9 is lost.
     pub load_segment: usize,
@@ -161,7 +165,10 @@ pub(in crate::jit) struct Runtime {
     pub seek: u64,
     pub interrupt: u64,
     pub iret: u64,
+    pub far_call: u64,
+    pub far_return: u64,
     pub load_segment: u64,
+    pub load_segment_checked: u64,
     pub refill_read: u64,
     pub refill_write: u64,
     pub refill_fetch: u64,
@@ -237,6 +244,9 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         (&mut stubs.call_checked, runtime.call_checked),
         (&mut stubs.interrupt, runtime.interrupt),
         (&mut stubs.iret, runtime.iret),
+        (&mut stubs.far_call, runtime.far_call),
+        (&mut stubs.far_return, runtime.far_return),
+        (&mut stubs.load_segment_checked, runtime.load_segment_checked),
     ];
     for (place, function) in calls {
         *place = ops.offset().0;

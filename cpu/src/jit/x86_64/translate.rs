@@ -399,6 +399,7 @@ impl Translator<'_> {
             Pushfd => self.push_flags(),
             Popfd => self.pop_flags(),
             Cli => self.clear_if(),
+            Sti => self.set_if(),
             Rdtsc => self.read_time(),
             Cld => self.direction(false),
             Std => self.direction(true),
