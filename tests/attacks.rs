@@ -1,69 +1,27 @@
 //! The attack Guest's attacks: each ends as the table says, and otherwise when its check in the Host is gone.
 
-use harness::{Boot, End, Limit, Report, Runner, engines, in_parallel};
-use ringside_expectations::attacks::Outcome;
-use ringside_expectations::{ATTACKS, Attack, Mutant};
+use harness::attack::{Trial, alone, beside_neighbour, how, is_noticed, judge, mutation_run, record, under};
+use harness::{Boot, Runner, engines, in_parallel};
+use ringside_expectations::attacks::NO_CHECK;
+use ringside_expectations::{ATTACKS, Attack, CONTRACT, Mutant, PROOFS, Shown};
 
-/// Sectors of the disk, for attacks that want one: 8 MiB.
-const DISK: u64 = 16 << 10;
-
-/// Exit status after the Host's last Guest was killed.
-const KILLED: u32 = 3;
-
-fn boot(attack: &Attack) -> Boot {
-    let mut boot = Boot::new("attack-guest.elf", &format!("attack={} {}", attack.name, attack.words));
-    if attack.words.contains("disk") {
-        boot.disk_sectors = DISK;
-    }
-    if attack.words.contains("disk=ro") {
-        boot.host_words = "read-only=1".into();
-    }
-    let has = |word| attack.words.split(' ').any(|w| w == word);
-    (boot.network, boot.entropy) = (has("net"), has("rng"));
-    if attack.outcome == Outcome::Endless {
-        boot.limit = Limit::Short;
-    }
-    boot
-}
-
-/// Did it end as it must? If not, how.
-fn judge(attack: &Attack, report: &Report) -> Result<(), String> {
-    let says = |text: &str| report.console.lines().any(|line| line == text);
-    let tried = says(&format!("attack {}", attack.name));
-    let survived = says(&format!("survived {}", attack.name));
-    let killed = |log: &str| !survived && report.host_log.contains(log) && report.end == End::Status(KILLED);
-    let as_expected = tried == attack.is_announced()
-        && match attack.outcome {
-            Outcome::Killed(category) => killed(&format!("killed: {category}:")),
-            Outcome::Crashed(words) => killed(words),
-            Outcome::Survived => survived && report.end == End::PowerOff,
-            Outcome::Endless => !survived && report.end == End::Limit,
-        };
-    if as_expected {
-        return Ok(());
-    }
-    let tail = |text: &str| {
-        let lines: Vec<&str> = text.lines().collect();
-        lines[lines.len().saturating_sub(4)..].join("\n    ")
-    };
-    Err(format!(
-        "{}: must be {:?}, was {:?}\n  console:\n    {}\n  Host:\n    {}",
-        attack.name,
-        attack.outcome,
-        report.end,
-        tail(&report.console),
-        tail(&report.host_log)
-    ))
-}
-
+/// Alone in one engine, beside a neighbour in the other (where there is one): exactly this Guest dies, or is none the wiser, and the
+/// neighbour does all its work and finds everything as it should be.
 #[test]
 fn every_attack_ends_as_it_must() {
     let runner = Runner::from_environment();
-    let cases: Vec<_> =
-        engines().into_iter().flat_map(|engine| ATTACKS.iter().map(move |attack| (attack, engine))).collect();
-    let wrong: Vec<String> = in_parallel(&cases, |&(attack, engine)| {
-        judge(attack, &runner.run(&Boot { engine, ..boot(attack) }))
-            .map_err(|why| format!("{engine:?}: {why}"))
+    let engines = engines();
+    let (first, best) = (engines[0], engines[engines.len() - 1]);
+    let cases: Vec<_> = ATTACKS
+        .iter()
+        .flat_map(|attack| {
+            let alone = Boot { engine: first, ..alone(attack) };
+            [(attack, alone), (attack, Boot { engine: best, ..beside_neighbour(attack) })]
+        })
+        .collect();
+    let wrong: Vec<String> = in_parallel(&cases, |(attack, boot)| {
+        let how = format!("{:?}, {} neighbours", boot.engine, boot.neighbours.len());
+        judge(attack, boot, &runner.run(boot)).map_err(|why| format!("{how}: {why}"))
     })
     .into_iter()
     .filter_map(Result::err)
@@ -73,56 +31,82 @@ fn every_attack_ends_as_it_must() {
 
 #[test]
 fn each_check_is_needed() {
-    let runner = Runner::from_environment();
-    let cases: Vec<(&Attack, Mutant)> = ATTACKS
+    let trials = mutation_run(Runner::from_environment());
+    let idle: Vec<String> = trials
         .iter()
-        .flat_map(|attack| attack.mutants.iter().map(move |&mutant| (attack, mutant)))
-        .filter(|&(_, mutant)| runner.knows(mutant))
+        .filter(|trial| !trial.noticed)
+        .map(|trial| format!("{} ends the same under {:?}: {}", trial.attack.name, trial.mutant, trial.how))
         .collect();
-    let idle: Vec<String> = in_parallel(&cases, |&(attack, mutant)| {
-        let mut boot = boot(attack).with_mutant(mutant);
-        boot.limit = Limit::Short;
-        let report = runner.run(&boot);
-        let known = !report.host_log.contains("no such mutant");
-        let same = judge(attack, &report).is_ok();
-        (same || !known).then(|| format!("{} ends the same under {mutant:?} (known: {known})", attack.name))
+    assert!(idle.is_empty(), "{} of {} cases:\n{}", idle.len(), trials.len(), idle.join("\n"));
+}
+
+/// What is removed for an attack's sake is a check, not the ground: a Guest that does nothing, with the same words on its command
+/// line, lives all the same.
+#[test]
+fn without_a_check_a_harmless_guest_lives() {
+    let runner = Runner::from_environment();
+    let nothing = ATTACKS.iter().find(|attack| attack.name == "nothing").expect("in the table");
+    let mut cases: Vec<(Mutant, &str)> = ATTACKS
+        .iter()
+        .filter(|attack| attack.is_announced())
+        .flat_map(|attack| attack.mutants.iter().map(|&mutant| (mutant, attack.words)))
+        .filter(|&(mutant, _)| runner.knows(mutant))
+        .collect();
+    cases.sort_by_key(|case| format!("{case:?}"));
+    cases.dedup();
+    let dead: Vec<String> = in_parallel(&cases, |&(mutant, words)| {
+        let attack = Attack { words, ..*nothing };
+        let report = runner.run(&under(&attack, mutant));
+        is_noticed(&attack, &report).then(|| format!("{mutant:?} {words}: {}", how(&attack, &report)))
     })
     .into_iter()
     .flatten()
     .collect();
-    assert!(idle.is_empty(), "{} of {} cases:\n{}", idle.len(), cases.len(), idle.join("\n"));
+    assert!(dead.is_empty(), "{} of {} cases:\n{}", dead.len(), cases.len(), dead.join("\n"));
 }
 
-/// A Guest that attacks without end, and beside it one that has something to do.
-fn beside_neighbour(attack: &Attack) -> Boot {
-    let mut boot = boot(attack);
-    boot.neighbours = vec![(harness::rom("first-guest.elf"), String::new())];
-    boot.host_words += " guest-mem=32";
-    boot.limit = Limit::Neighbour;
-    boot
-}
-
-fn neighbour_was_done(report: &Report) -> bool {
-    report.host_log.contains("guest 2 powered off")
-}
-
-/// Whatever a Guest does for ever, the one beside it gets its share of the processor.
+/// Every row of the contract is shown by something, all of which exists; and every attack has a check that it is about.
 #[test]
-fn a_neighbour_of_endless_attacks_has_its_turns() {
-    let endless: Vec<&Attack> = ATTACKS.iter().filter(|a| a.outcome == Outcome::Endless).collect();
-    let runner = Runner::from_environment();
-    in_parallel(&endless, |&attack| {
-        let report = runner.run(&beside_neighbour(attack));
-        assert!(neighbour_was_done(&report), "{}: {:?}\n{}", attack.name, report.end, report.host_log);
-    });
-    // Only because turns end: of the Guest, and of a device in it.
-    let needed = [("hcall-flood", "slice-never-ends"), ("block-flood", "device-turns-whole")];
-    in_parallel(&needed, |&(name, rule)| {
-        let attack = endless.iter().find(|a| a.name == name).expect("in the table");
-        let report = runner.run(&beside_neighbour(attack).with_mutant(Mutant::Host(rule)));
-        assert!(!neighbour_was_done(&report), "{name} leaves time without {rule}");
-        assert!(report.host_log.contains(&format!("deliberately broken: {rule}")), "{}", report.host_log);
-    });
+fn every_row_is_shown() {
+    let attack = |name: &str| ATTACKS.iter().find(|attack| attack.name == name);
+    for row in CONTRACT {
+        assert!(!row.shown.is_empty(), "{}", row.about);
+        for shown in row.shown {
+            match shown {
+                Shown::Attacks(names) => {
+                    assert!(!names.is_empty(), "{}", row.about);
+                    names.iter().for_each(|name| assert!(attack(name).is_some(), "{}: {name}", row.about));
+                }
+                Shown::Proof(number) => assert!(PROOFS.iter().any(|p| p.number == *number), "{}", row.about),
+                Shown::Never(why) => assert!(!why.is_empty() && row.shown.len() > 1, "{}", row.about),
+            }
+        }
+    }
+    for attack in ATTACKS {
+        let unguarded = NO_CHECK.iter().any(|(name, _)| *name == attack.name);
+        assert_eq!(attack.mutants.is_empty(), unguarded, "{}", attack.name);
+    }
+}
+
+/// The record is of these tables. What happened in a trial may change with every build of the Host; that something did is
+/// [`each_check_is_needed`].
+#[test]
+fn the_record_is_of_these_tables() {
+    let recorded = include_str!("../docs/attacks.md");
+    let trials: Vec<Trial> = ATTACKS
+        .iter()
+        .flat_map(|attack| attack.mutants.iter().map(move |&mutant| (attack, mutant)))
+        .map(|(attack, mutant)| Trial { attack, mutant, noticed: true, how: String::new() })
+        .collect();
+    let but_the_last = |text: &str| -> Vec<String> {
+        let cut = |line: &str| match line.matches('|').count() {
+            5 => line.rsplitn(3, '|').last().unwrap_or_default().to_owned(),
+            _ => line.to_owned(),
+        };
+        text.lines().map(cut).collect()
+    };
+    let again = "cargo run --release -p ringside-tests --bin attacks >docs/attacks.md";
+    assert!(but_the_last(recorded) == but_the_last(&record(&trials)), "the record is old; {again}");
 }
 
 /// A restarted Guest begins again from its pristine image.
@@ -130,7 +114,7 @@ fn a_neighbour_of_endless_attacks_has_its_turns() {
 fn restart_begins_again() {
     for name in ["restart", "reset-port"] {
         let attack = ATTACKS.iter().find(|a| a.name == name).expect("in the table");
-        let report = Runner::from_environment().run(&boot(attack));
+        let report = Runner::from_environment().run(&alone(attack));
         let starts = report.console.matches(&format!("attack {name}\n")).count();
         assert!(starts >= 2, "{name}: {starts} starts\n{}", report.host_log);
     }

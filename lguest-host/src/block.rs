@@ -60,6 +60,7 @@ impl Disk {
                     chain.write(ram, at, &[status as u8])?;
                     data + 1
                 }
+                None if broken("status-unasked") => 1,
                 None => 0,
             };
             interrupt |= queue.push(ram, &chain, written)?;

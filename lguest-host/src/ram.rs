@@ -5,6 +5,7 @@
 
 use crate::abi::PAGE;
 use crate::death::{Category, Outcome, require};
+use crate::mutant::broken;
 
 /// A contiguous block of memory that belongs to one Guest.
 #[derive(Clone, Copy)]
@@ -24,8 +25,8 @@ impl GuestRam {
     }
 
     /// Number of pages: the first page number that is not RAM (`pfn_limit`).
-    pub const fn pages(&self) -> u32 {
-        self.len / PAGE
+    pub fn pages(&self) -> u32 {
+        self.len / PAGE + if broken("pages-one-more") { 1 } else { 0 }
     }
 
     /// Physical address of the frame behind guest page `pfn`. The Host is mapped one to one.
@@ -34,8 +35,10 @@ impl GuestRam {
     }
 
     /// Whether all of `addr..addr + len` is RAM. An object may end exactly at the end.
-    pub const fn contains(&self, addr: u32, len: u32) -> bool {
+    pub fn contains(&self, addr: u32, len: u32) -> bool {
         match addr.checked_add(len) {
+            Some(end) if broken("ram-ends-early") => end < self.len,
+            Some(end) if broken("ram-ends-late") => end <= self.len + 1,
             Some(end) => end <= self.len,
             None => false,
         }

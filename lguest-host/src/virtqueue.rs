@@ -58,7 +58,7 @@ impl Chain {
     }
 
     fn side(&self, writable: bool) -> impl Iterator<Item = &Buffer> {
-        self.buffers().iter().filter(move |b| b.writable == writable)
+        self.buffers().iter().filter(move |b| b.writable == writable || broken("chain-sides-mixed"))
     }
 
     /// Bytes of all buffers the device may write, or of all it may read.

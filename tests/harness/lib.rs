@@ -3,6 +3,7 @@
 //! The same [`Boot`] runs in either, so that every test can be asked of both: set `RINGSIDE_RUNNER=qemu` to run the
 //! proofs and attacks there (mutants of the processor exist in our machine only).
 
+pub mod attack;
 mod machine;
 mod qemu;
 

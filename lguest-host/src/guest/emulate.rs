@@ -34,7 +34,11 @@ impl Guest {
             }
         }
         for (n, byte) in (0..).zip(INT_1F) {
-            let at = self.shadow.to_physical(&self.ram, eip.wrapping_add(n))?;
+            let at = if broken("vmcall-in-one-page") {
+                self.shadow.to_physical(&self.ram, eip)?.wrapping_add(n)
+            } else {
+                self.shadow.to_physical(&self.ram, eip.wrapping_add(n))?
+            };
             self.ram.write(at, byte)?;
         }
         Ok(true)
@@ -83,6 +87,7 @@ impl Guest {
         const PCI: core::ops::RangeInclusive<u16> = 0xCF8..=0xCFF;
         let port = if i.opcode & 8 == 0 { i.immediate as u16 } else { self.frame().edx as u16 };
         let (bytes, ones) = match (i.opcode & 1, i.word) {
+            _ if broken("in-fills-eax") => (4, u32::MAX),
             (0, _) => (1, 0xFF),
             (_, true) => (2, 0xFFFF),
             _ => (4, u32::MAX),

@@ -285,6 +285,8 @@ impl Guest {
     fn work(&mut self, platform: &mut dyn Platform) -> Outcome<()> {
         if core::mem::take(&mut self.hypercall_pending) {
             self.hypercalls(platform)?;
+        } else if broken("hypercall-again") {
+            self.clockevent_again(platform)?;
         }
         self.pass_time(platform);
         let input = platform.has_input();
@@ -371,7 +373,8 @@ impl Guest {
         let (_, esp) = self.stack;
         for n in 0..self.stack_pages {
             // The page below a page-aligned stack pointer, not the one at it.
-            self.shadow.pin(&self.ram, esp.wrapping_sub(1).wrapping_sub(n * PAGE))?;
+            let below = if broken("stack-pinned-above") { 0 } else { 1 };
+            self.shadow.pin(&self.ram, esp.wrapping_sub(below).wrapping_sub(n * PAGE))?;
         }
         Ok(())
     }

@@ -503,6 +503,31 @@ fn a_backtrace_goes_up_and_no_further_than_it_can() {
     assert_eq!(rig.guest.backtrace().count(), 1, "a program's own business");
 }
 
+/// No Guest can bring this about, because INIT takes only what is RAM: if the words it shares with us were gone, it would die of that.
+#[test]
+fn shared_words_that_are_gone_are_the_guests_end() {
+    type Use = fn(&mut Rig) -> Outcome<()>;
+    let uses: [(Category, Use); 4] = [
+        (Category::AsyncFetch, |rig| rig.guest.drain_ring(&mut rig.desk)),
+        (Category::TimeWrite, |rig| rig.guest.refresh_time(&rig.desk)),
+        (Category::IrqWrite, |rig| rig.guest.set_irq_enabled(0)),
+        (Category::Cr2Write, |rig| {
+            (rig.guest.frame().trapnum, rig.guest.frame().errcode) = (14, 0);
+            rig.guest.dispatch(0xFFFF_F000)
+        }),
+    ];
+    for (category, use_them) in uses {
+        let mut rig = Rig::initialised(false);
+        let there = use_them(&mut rig);
+        assert!(!matches!(there, Err(Death::Killed(found, _)) if found == category), "{category:?}");
+        if let Some(shared) = &mut rig.guest.shared {
+            shared.addr = RAM + BUS_PAGES * PAGE;
+        }
+        let gone = use_them(&mut rig);
+        assert!(matches!(gone, Err(Death::Killed(found, _)) if found == category), "{category:?}: {gone:?}");
+    }
+}
+
 #[test]
 fn the_last_hypercalls_are_remembered_in_order() {
     let mut rig = Rig::initialised(false);

@@ -30,7 +30,7 @@ impl Guest {
             GP if errcode != 0 && self.refresh_entry(errcode)? => Ok(()),
             GP if self.rewrite_vmcall()? => Ok(()),
             PF => {
-                let error = match self.shadow.demand(&self.ram, cr2, errcode)? {
+                let error = match self.demand(cr2, errcode)? {
                     Demand::Mended => return Ok(()),
                     Demand::Device(pte) if self.access_device(pte, cr2)? => return Ok(()),
                     Demand::Device(_) => errcode | FAULT_PRESENT,
@@ -53,6 +53,17 @@ impl Guest {
             // A physical interrupt: the Host has served it.
             _ => Ok(()),
         }
+    }
+
+    /// What the shadow can do about a page fault. RAM comes before devices, wherever a Guest has put these.
+    fn demand(&mut self, cr2: u32, error: u32) -> Outcome<Demand> {
+        if broken("bar-covers-ram")
+            && let Ok(at) = self.shadow.to_physical(&self.ram, cr2)
+            && self.pci.claims(at)
+        {
+            return Ok(Demand::Device(at as u64));
+        }
+        self.shadow.demand(&self.ram, cr2, error)
     }
 
     /// Deliver trap `n` to the Guest's own handler.
@@ -141,8 +152,10 @@ impl Guest {
     /// UNHANDLED_TRAP for another ring.
     pub fn check_entry(&mut self) -> Result<(), Death> {
         let frame = self.frame();
-        frame.eflags =
-            (frame.eflags & (flags::FREE | flags::TF | flags::RF | flags::NT)) | flags::ALWAYS | flags::IF;
+        if !broken("entry-flags-kept") {
+            frame.eflags &= flags::FREE | flags::TF | flags::RF | flags::NT;
+        }
+        frame.eflags |= flags::ALWAYS | flags::IF;
         let (cs, ss) = (frame.cs & 3, frame.ss & 3);
         let ok = cs == ss && matches!(cs, 1 | 3) || broken("ring-2-resumed");
         let checked = if ok { Ok(()) } else { Err(Death::Killed(Category::UnhandledTrap, NO_TRAP)) };

@@ -8,6 +8,7 @@ use super::tables::IRQ_BASE;
 use super::{clock, console, entropy, network, serial_ports};
 use core::arch::asm;
 use core::sync::atomic::{AtomicBool, Ordering};
+use lguest_host::mutant::broken;
 
 const MASTER: u16 = 0x20;
 const SLAVE: u16 = 0xA0;
@@ -98,6 +99,10 @@ fn is_spurious(n: u32) -> bool {
 /// Sleep until a physical interrupt. One that was raised since the caller looked ends the sleep at once, because STI
 /// lets nothing in before HLT has begun.
 pub fn wait() {
+    if broken("sleep-begins-late") {
+        // SAFETY: as below.
+        return unsafe { asm!("sti", "2: loop 2b", "hlt", "cli", inout("ecx") 50_000 => _) };
+    }
     // SAFETY: the IDT serves every interrupt that is open; interrupts are off again afterwards.
     unsafe { asm!("sti", "hlt", "cli") }
 }

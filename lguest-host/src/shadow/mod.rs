@@ -159,6 +159,9 @@ impl Shadow {
         if !broken("new-pgtable-keeps-user") {
             self.release_user(n);
         }
+        if broken("switcher-slot-evicted") && !fresh {
+            self.drop_switcher();
+        }
         Ok(fresh)
     }
 
@@ -212,11 +215,21 @@ impl Shadow {
         self.pool.take().ok_or(Death::Killed(Category::OutOfMemory, 0))
     }
 
-    /// Release entries `from..end` of root `n`. The Switcher's are never among those in use.
-    fn release(&mut self, n: usize, from: u32, end: u32) {
+    /// What a Host does that releases a root's entries one and all: the Switcher's, too, in the current root.
+    pub fn drop_switcher(&mut self) {
+        self.roots[self.current].set(&mut self.pool, index(SWITCHER), 0);
+    }
+
+    /// Entries `from..end` of root `n` are the Guest's to change.
+    fn release_changed(&mut self, n: usize, from: u32, end: u32) {
+        self.release(n, from, end);
         if broken("switcher-slot-dropped") && (from..end).contains(&index(SWITCHER)) {
             self.roots[n].set(&mut self.pool, index(SWITCHER), 0);
         }
+    }
+
+    /// Release entries `from..end` of root `n`. The Switcher's are never among those in use.
+    fn release(&mut self, n: usize, from: u32, end: u32) {
         let mut next = from;
         while let Some(index) = self.roots[n].take_used(next, end) {
             let table = self.roots[n].entry(&self.pool, index) & !(PAGE - 1);
@@ -247,7 +260,7 @@ impl Shadow {
     pub fn set_top(&mut self, gpgdir: u32, at: u32) {
         let span = ENTRIES / self.top_entries();
         if let Some(n) = self.find(gpgdir) {
-            self.release(n, at * span, (at + 1) * span);
+            self.release_changed(n, at * span, (at + 1) * span);
         }
     }
 
@@ -260,7 +273,7 @@ impl Shadow {
                 let pointer: Outcome<u32> = ram.read((gpgdir & PAE.top_mask).wrapping_add(8 * slot));
                 if pointer.is_ok_and(|p| p & !(PAGE - 1) == directory & !(PAGE - 1)) {
                     let entry = slot * span + at % span;
-                    self.release(n, entry, entry + 1);
+                    self.release_changed(n, entry, entry + 1);
                 }
             }
         }

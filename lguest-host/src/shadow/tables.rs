@@ -3,6 +3,7 @@
 use super::{Format, Shadow, bits};
 use crate::abi::PAGE;
 use crate::death::{Category, Outcome, require};
+use crate::mutant::broken;
 use crate::ram::GuestRam;
 use switcher_asm::SWITCHER;
 
@@ -56,7 +57,9 @@ impl Format {
             }
             let ok = entry as u32 & (PAGE - 1) & !level.flags == 0 && page_of(entry) < ram.pages();
             require(ok, level.category, entry as u32)?;
-            upper &= entry as u32 | level.grants;
+            if !broken("upper-rights-ignored") {
+                upper &= entry as u32 | level.grants;
+            }
             table = entry as u32 & !(PAGE - 1);
         }
         Ok(Some((table.wrapping_add(self.entry_bytes * self.index(12, address)), upper)))

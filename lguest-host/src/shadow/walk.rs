@@ -188,7 +188,7 @@ impl Shadow {
             for n in 0..self.roots.len() {
                 self.set_leaf(ram, n, address, leaf)?;
             }
-        } else if let Some(n) = self.find(gpgdir) {
+        } else if let Some(n) = self.find(gpgdir).or(broken("roots-alike").then_some(self.current)) {
             self.set_leaf(ram, n, address, leaf)?;
         }
         Ok(())

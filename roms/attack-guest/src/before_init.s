@@ -29,7 +29,50 @@ before_init:
     movl $0xffc00000, lguest_data - BASE + KERNEL_ADDRESS_B
 78: attack fault-before-init
     ud2
+78: attack lgdt-outside
+    lgdt own_outside - BASE
+    ud2
+78: attack lidt-outside
+    lidt own_outside - BASE
+    ud2
+78: attack cr3-outside
+    movl $0x70000000, %eax
+    movl %eax, %cr3
+    movl %cr0, %eax
+    orl $0x80000000, %eax
+    movl %eax, %cr0
+    ud2
+78: attack lgdt-dpl-0           # entry 1: code for ring 0, which is ring 1's to call
+    lgdt own_table - BASE
+    lcall $0x09, $far_target - BASE
+    cmpl $0x09, %eax
+    jne 78f
+    xorl %eax, %eax
+    int $0x1f                   # so far so good
+78: attack lgdt-call-gate       # entry 2: a gate to the Host's code
+    movl $far_target - BASE, %eax
+    movw %ax, own_gate - BASE
+    shrl $16, %eax
+    movw %ax, own_gate - BASE + 6
+    lgdt own_table - BASE
+    lcall $0x11, $0
 78: ret
+
+.section .rodata.attacks, "a"
+own_outside:
+    .word 0x7ff
+    .long 0x70000000
+own_table:
+    .word 4 * 8 - 1
+    .long own_descriptors - BASE
+.balign 8
+own_descriptors:
+    .quad 0
+    .quad 0x00cf9b000000ffff
+own_gate:
+    .word 0, 0x50, 0xac00, 0    # its two halves of an offset come at run time
+    .quad 0
+.section .text.attacks, "ax"
 
 # Where the ring-1 attacks go on.
 .globl far_target

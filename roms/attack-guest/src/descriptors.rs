@@ -2,11 +2,11 @@
 
 use crate::Verdict;
 use crate::target::{
-    OUTSIDE, SCRATCH, access_rights, code_segment, expect, probe, ring3_space, trap_on_stack,
+    OUTSIDE, SCRATCH, access_rights, code_segment, end_of_ram, expect, probe, ring3_space, trap_on_stack,
 };
 use core::arch::asm;
 use guest_kit::descriptor::{Descriptor, entry, gate, kind, selector};
-use guest_kit::hypercall::{flush_async, load_gdt_entry, load_idt_entry, set_stack};
+use guest_kit::hypercall::{flush_async, load_gdt_entry, load_idt_entry, load_tls, set_stack};
 use guest_kit::lguest_data::IF;
 use guest_kit::memory::allocate_frame;
 use guest_kit::paging::{AddressSpace, flags};
@@ -16,6 +16,8 @@ use guest_kit::{at, catch};
 const NOTHING: Descriptor = Descriptor { low: 0, high: 0 };
 /// The free entry as a selector for ring 1.
 const FREE: u16 = (entry::FREE << 3 | 1) as u16;
+/// The first thread-local entry, the same.
+const TLS: u16 = (entry::TLS << 3 | 1) as u16;
 const UNDEFINED: u32 = 6;
 
 /// The attacks of this file.
@@ -23,10 +25,25 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("stack-segment-0", || stack(selector::HOST_DS, trap::stack_top(), 1)),
     ("stack-segment-3", || stack(selector::RING3_DS, trap::stack_top(), 1)),
     ("stack-pages", || stack(selector::RING1_DS, trap::stack_top(), 3)),
+    ("stack-aligned", || {
+        AddressSpace::kernel().map(SCRATCH, allocate_frame(), flags::KERNEL_DATA);
+        stack(selector::RING1_DS, SCRATCH + 0x1000, 1)
+    }),
+    ("stack-null", || trap_on_segment(1)),
+    ("stack-code", || trap_on_segment(selector::RING1_CS)),
+    ("double-fault", double_fault),
     ("stack-page", || stack(selector::RING1_DS, SCRATCH + 0x1000, 1)),
     ("stack-outside", || {
         AddressSpace::kernel().map(SCRATCH, OUTSIDE, flags::KERNEL_DATA);
         trap_on_stack(at!(probe_undefined))
+    }),
+    ("stack-across-end", || {
+        AddressSpace::kernel().map(SCRATCH, end_of_ram() - 4096, flags::KERNEL_DATA);
+        AddressSpace::kernel().map(SCRATCH + 0x1000, end_of_ram(), flags::KERNEL_DATA);
+        set_stack(selector::RING1_DS, SCRATCH + 0x1008, 0);
+        ring3_space();
+        probe(at!(probe_undefined), 0);
+        Ok(())
     }),
     ("stack-unmapped", || trap_on_stack(at!(probe_undefined))),
     ("stack-unmapped-direct", || trap_on_stack(at!(probe_syscall))),
@@ -38,6 +55,14 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("gdt-tss", || jump_to_system(Descriptor::segment(task_state(), 0x67, gate::TSS, 1))),
     ("gdt-call-gate", || jump_to_system(to_ring_0(gate::CALL))),
     ("gdt-call-gate-16", || jump_to_system(to_ring_0(gate::CALL16))),
+    ("tls-dpl-0", || {
+        load_tls(&[Descriptor::flat(kind::CODE, 0), NOTHING, NOTHING]);
+        expect(far_call(TLS) == Some(u32::from(TLS)), "DPL 0 did not become 1")
+    }),
+    ("tls-call-gate", || {
+        load_tls(&[to_ring_0(gate::CALL), NOTHING, NOTHING]);
+        refused(TLS)
+    }),
     ("gdt-task-gate", || jump_to_system(Descriptor::gate(gate::TASK, selector::TSS, 0, 1))),
     ("idt-index", || open_gate(256, gate::TRAP)),
     ("idt-max", || open_gate(u32::MAX, gate::TRAP)),
@@ -67,6 +92,18 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
         unsafe { asm!("mov es, {s:x}", s = in(reg) FREE) };
         segment(entry::FREE, NOTHING)
     }),
+    ("unloadable-fs", || {
+        segment(entry::FREE, Descriptor::flat(kind::DATA, 1))?;
+        // SAFETY: nothing is reached through fs.
+        unsafe { asm!("mov fs, {s:x}", s = in(reg) FREE) };
+        segment(entry::FREE, NOTHING)
+    }),
+    ("unloadable-ds", || {
+        segment(entry::FREE, Descriptor::flat(kind::DATA, 1))?;
+        // SAFETY: the descriptor is as flat as the one it replaces.
+        unsafe { asm!("mov ds, {s:x}", s = in(reg) FREE) };
+        segment(entry::FREE, NOTHING)
+    }),
     ("unloadable-ss", || segment(entry::RING1_DATA, NOTHING)),
     ("unloadable-cs", || segment(entry::RING1_CODE, NOTHING)),
     ("ring-2", ring_2),
@@ -75,6 +112,25 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
 fn stack(selector: u16, top: u32, pages: u32) -> Verdict {
     set_stack(selector, top, pages);
     Ok(())
+}
+
+/// A trap from ring 3 that the Host reflects to a stack segment which is none.
+fn trap_on_segment(selector: u16) -> Verdict {
+    set_stack(selector, trap::stack_top(), 0);
+    ring3_space();
+    probe(at!(probe_undefined), 0);
+    Err("a trap was taken on a stack that is none")
+}
+
+/// A system call straight from ring 3 to a stack segment that is none: an invalid TSS, whose handler wants the same stack.
+fn double_fault() -> Verdict {
+    for vector in [10, 11, 12] {
+        load_idt_entry(vector, Descriptor::gate(gate::TRAP, selector::RING1_CS, trap::stub(vector), 0));
+    }
+    set_stack(FREE, trap::stack_top(), 0);
+    ring3_space();
+    probe(at!(probe_syscall), 0);
+    Err("a system call was taken on a stack that is none")
 }
 
 fn segment(index: u32, descriptor: Descriptor) -> Verdict {
@@ -133,10 +189,18 @@ fn task_state() -> u32 {
 /// System descriptors never become present, with the accessed bit set or not.
 fn jump_to_system(descriptor: Descriptor) -> Verdict {
     load_gdt_entry(entry::FREE, descriptor);
-    let pointer = [at!(far_target), u32::from(FREE)];
+    refused(FREE)
+}
+
+fn refused(selector: u16) -> Verdict {
+    let pointer = [at!(far_target), u32::from(selector)];
     let fault = catch!("lcalll *({p})"; p = in(reg) &raw const pointer, out("eax") _);
-    let refused = fault.is_some_and(|f| matches!(f.vector, 11 | 13) && f.error & !3 == u32::from(FREE) & !3);
-    expect(refused && access_rights(FREE).is_none_or(|r| r & 0x8000 == 0), "a system descriptor is in force")
+    let refused =
+        fault.is_some_and(|f| matches!(f.vector, 11 | 13) && f.error & !3 == u32::from(selector) & !3);
+    expect(
+        refused && access_rights(selector).is_none_or(|r| r & 0x8000 == 0),
+        "a system descriptor is in force",
+    )
 }
 
 /// A direct trap runs in ring 1, whatever selector its gate asked for.

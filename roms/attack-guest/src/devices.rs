@@ -1,8 +1,7 @@
 //! A driver that gets its virtqueue wrong on purpose. The device may stop; it may not touch what is not the Guest's.
 
 use crate::Verdict;
-use crate::target::OUTSIDE;
-use guest_kit::boot;
+use crate::target::{OUTSIDE, end_of_ram};
 use guest_kit::console;
 use guest_kit::hypercall::flush_async;
 use guest_kit::virtqueue::{Descriptor, NEXT, WRITE};
@@ -10,7 +9,7 @@ use guest_kit::virtqueue::{Descriptor, NEXT, WRITE};
 /// The attacks of this file.
 pub const TABLE: &[(&str, fn() -> Verdict)] = &[
     ("queue-outside", || offer(buffer(u64::from(OUTSIDE), 64), 0, 1)),
-    ("queue-straddles", || offer(buffer(u64::from(boot::memory_size()) + 0x10_0000 - 32, 64), 0, 1)),
+    ("queue-straddles", || offer(buffer(u64::from(end_of_ram()) - 32, 64), 0, 1)),
     ("queue-wraps", || offer(buffer(0xffff_fff0, 0x20), 0, 1)),
     ("queue-high", || offer(buffer(1 << 32, 64), 0, 1)),
     ("queue-long", || offer(buffer(0, u32::MAX), 0, 1)),

@@ -2,6 +2,7 @@
 
 use crate::Verdict;
 use crate::target::{SCRATCH, expect, probe, probe_with_flags, ring3_space};
+use core::arch::asm;
 use guest_kit::descriptor::{Descriptor, kind};
 use guest_kit::hypercall::{flush_async, send_interrupts, set_clockevent, set_pte};
 use guest_kit::lguest_data::{DATA, IF, is_layout_c, noirq_iret};
@@ -15,7 +16,20 @@ const PATIENCE: u32 = 20_000_000;
 
 /// The attacks of this file.
 pub const TABLE: &[(&str, fn() -> Verdict)] = &[
-    ("flags-window", flags_window),
+    ("flags-window", || flags_window(IO_LEVEL | NESTED_TASK | VIRTUAL_8086)),
+    ("flags-window-io-level", || flags_window(IO_LEVEL)),
+    ("privileged-ring-1", privileged_ring_1),
+    ("in-widths", in_widths),
+    ("debug-flood", || {
+        loop {
+            single_step()?;
+        }
+    }),
+    ("int-flood", || {
+        loop {
+            let _ = catch!("int3");
+        }
+    }),
     ("flags-nested-task", nested_task),
     ("flags-single-step", single_step),
     ("flags-io-level", io_level),
@@ -27,7 +41,7 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
 ];
 
 /// Makes the Host take the frame of the no-interrupt IRET (layout C) for an interrupt, with hostile flags in it.
-fn flags_window() -> Verdict {
+fn flags_window(hostile: u32) -> Verdict {
     unsafe extern "C" {
         safe fn leave_with_flags(flags: u32);
     }
@@ -38,10 +52,9 @@ fn flags_window() -> Verdict {
     let pending = (0..PATIENCE).any(|_| DATA.irq_pending.get() != 0);
     expect(pending, "no interrupt was pending")?;
     set_pte(AddressSpace::kernel().cr3(), &raw const noirq_iret as u32, 0);
-    leave_with_flags(IF | IO_LEVEL | NESTED_TASK | VIRTUAL_8086 | 2);
+    leave_with_flags(IF | hostile | 2);
     let Some(seen) = trap::latest_irq() else { return Err("no interrupt in the window") };
     expect(seen.eip == at!(leave_with_flags_landing), "the interrupt came elsewhere")?;
-    let hostile = IO_LEVEL | NESTED_TASK | VIRTUAL_8086;
     expect(seen.handler_eflags & (hostile | IF) == IF, "flags from memory reached the handler")
 }
 
@@ -76,6 +89,35 @@ fn privileged() -> Verdict {
     }
     let fault = catch!("pushfl", "pushl $0x50", "pushl $0", "iretl");
     expect(fault.is_some_and(|f| f.vector == 13 && f.error == 0x50), "IRET to ring 0")
+}
+
+/// Every privileged instruction the Host does not carry out for a kernel that asks with hypercalls.
+fn privileged_ring_1() -> Verdict {
+    macro_rules! refused {
+        ($($code:literal)+) => {$(
+            let fault = catch!($code; inout("eax") 0 => _, inout("ecx") 0x10 => _, inout("edx") 0 => _);
+            expect(fault.is_some_and(|f| matches!(f.vector, 6 | 13)), $code)?;
+        )+};
+    }
+    refused! {
+        "clts" "lgdt 0" "lidt 0" "lmsw %ax" "lldt %ax" "ltr %ax" "movl %eax, %cr0" "movl %eax, %cr2" "movl %eax, %cr3"
+        "movl %eax, %cr4" "movl %cr0, %eax" "movl %cr3, %eax" "rdmsr" "wrmsr" "wbinvd" "invd" "invlpg 0" "sysenter"
+        "sysexit" "syscall" "sysret" "sti" "rsm"
+    }
+    Ok(())
+}
+
+/// IN of a byte or a word leaves the rest of EAX alone.
+fn in_widths() -> Verdict {
+    const BEFORE: u32 = 0x1234_5678;
+    let (byte, word, long): (u32, u32, u32);
+    // SAFETY: nobody is at these ports.
+    unsafe {
+        asm!("in al, 0x21", inout("eax") BEFORE => byte);
+        asm!("in ax, dx", inout("eax") BEFORE => word, in("edx") 0x2f8);
+        asm!("in eax, dx", inout("eax") BEFORE => long, in("edx") 0x2f8);
+    }
+    expect((byte, word, long) == (0x1234_56ff, 0x1234_ffff, u32::MAX), "other bits changed")
 }
 
 fn far_host_code() -> Verdict {

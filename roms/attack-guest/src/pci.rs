@@ -4,8 +4,8 @@ use crate::Verdict;
 use crate::target::{SCRATCH, expect, probe, ring3_space, trap_on_stack};
 use core::arch::asm;
 use guest_kit::descriptor::selector;
-use guest_kit::hypercall::{flush_async, new_pgtable, set_stack};
-use guest_kit::memory::{allocate_frame, frame_with, peek};
+use guest_kit::hypercall::{flush_async, new_pgtable, set_pte, set_stack};
+use guest_kit::memory::{allocate_frame, frame_with, peek, poke};
 use guest_kit::paging::{AddressSpace, flags};
 use guest_kit::pci::{self, ADDRESS, BAR, DATA, Device, Width};
 use guest_kit::trap::Fault;
@@ -34,6 +34,7 @@ pub const TABLE: &[(&str, fn() -> Verdict)] = &[
         u32::load(address);
         Ok(())
     }),
+    ("set-pte-device", set_pte_device),
     ("bar-over-ram", bar_over_ram),
     ("device-operand", operand),
     ("device-instructions", instructions),
@@ -131,6 +132,18 @@ fn window() -> Verdict {
         )?;
     }
     Ok(())
+}
+
+/// A device's page in SET_PTE, used and dirty: nothing is mapped, every access is still the Host's to carry out.
+fn set_pte_device() -> Verdict {
+    let device = console()?;
+    let address = mapped(device.bar, flags::KERNEL_DATA | flags::ACCESSED | flags::DIRTY);
+    set_pte(AddressSpace::kernel().cr3(), address, AddressSpace::kernel().entry(address));
+    poke(address, 1);
+    expect(
+        peek(address) == 1 && device.read::<u32>(register::DEVICE_FEATURE_SELECT) == 1,
+        "the device is not there",
+    )
 }
 
 /// RAM stays RAM, wherever a BAR is moved.

@@ -1,15 +1,24 @@
 //! What attacks share: addresses that are nobody's, a program to attack from, small questions to the processor.
 
 use core::arch::asm;
+use guest_kit::boot;
 use guest_kit::descriptor::{Descriptor, entry, kind, selector};
 use guest_kit::hypercall;
-use guest_kit::memory::allocate_frame;
+use guest_kit::memory::{PAGE, allocate_frame};
 use guest_kit::paging::{AddressSpace, flags};
 use guest_kit::ring3::{Context, Page, copy_of};
 use guest_kit::trap::Fault;
 
 /// Guest-physical, far beyond any Guest's RAM.
 pub const OUTSIDE: u32 = 0x7000_0000;
+/// Pages behind the RAM a Guest is told of, which are its RAM all the same: descriptors and queues of the lguest bus.
+const BUS_PAGES: u32 = 29;
+
+/// Guest-physical, where all RAM of this Guest ends.
+pub fn end_of_ram() -> u32 {
+    boot::memory_size() + BUS_PAGES * PAGE
+}
+
 /// A kernel address nothing is mapped at.
 pub const SCRATCH: u32 = 0x8100_0000;
 /// The same for ring 3.

@@ -7,9 +7,11 @@
 #![no_std]
 
 pub mod attacks;
+pub mod contract;
 pub mod proofs;
 
 pub use attacks::{ATTACKS, Attack};
+pub use contract::{CONTRACT, Row, Shown};
 pub use proofs::{PROOFS, Proof};
 
 /// One rule broken on purpose, in the Host (`mutant=NAME` on the command line of `lguest-host-mutants.elf`) or in our

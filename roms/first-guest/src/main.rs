@@ -67,12 +67,16 @@ extern "C" fn guest_main() -> ! {
         monitor::prove_input();
     }
     println!();
-    ledger::close();
+    let all = ledger::close();
     if boot::has_word("busy") {
         monitor::count();
     }
     if boot::has_word("interactive") {
         monitor::run();
+    }
+    if !all {
+        // One without a console is heard, too.
+        hypercall::shutdown(c"a proof failed", hypercall::Shutdown::PowerOff);
     }
     hypercall::power_down()
 }
