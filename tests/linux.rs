@@ -109,6 +109,26 @@ fn two_guests_have_a_shell_each() {
     assert!(reports.iter().zip(engines()).all(|(report, _)| report.neighbours == reports[0].neighbours));
 }
 
+/// A console that nobody reads has room for some thousand lines, in QEMU. Then its Guest waits, and the one beside it does not.
+#[cfg(unix)]
+#[test]
+fn a_console_that_nobody_reads_stops_its_guest_alone() {
+    if harness::qemu_version().is_none() {
+        println!("qemu-system-i386 is not installed: nobody's console was left unread");
+        return;
+    }
+    let said = ["10", "20000"];
+    let runs = said.map(|last| {
+        let words = format!("console=hvc0 quiet loglevel=3 run=seq,1,{last}");
+        Boot { unread: true, ..Boot::linux(LOAD).with_consoles(&[(&words, "")]) }
+    });
+    for (report, last) in in_parallel(&runs, |boot| Runner::Qemu.run(boot)).iter().zip(said) {
+        assert_done(&report.console, &report.command);
+        let (before, _) = report.host_log.split_once("guest 1 powered off").expect("the load ended");
+        assert_eq!(before.contains("guest 2 powered off"), last == "10", "{last}: {before}");
+    }
+}
+
 /// Rules of the Host for a Guest that programs control registers and tables itself.
 const RULES: [&str; 3] = ["cr3-load-ignored", "idt-read-once", "stale-selectors-dropped"];
 

@@ -37,6 +37,8 @@ pub struct Boot {
     pub neighbours: Vec<(PathBuf, String)>,
     /// The machine has a serial device, so that these have consoles; what is typed there.
     pub consoles: Option<Vec<Vec<u8>>>,
+    /// Nobody reads these consoles, and the run is over when the first Guest is off. In QEMU, on systems with pipes that have names.
+    pub unread: bool,
     /// What is typed at the Guest's console.
     pub input: Vec<u8>,
     /// A rule of the processor to break.
@@ -150,6 +152,7 @@ impl Boot {
             entropy: false,
             neighbours: Vec::new(),
             consoles: None,
+            unread: false,
             input: Vec::new(),
             cpu_mutant: None,
             engine: Engine::best(),

@@ -59,7 +59,17 @@ pub fn run(boot: &Boot) -> Report {
         .flatten()
         .zip(KINDS.into_iter().cycle())
         .enumerate()
-        .map(|(n, (typed, kind))| console(n, kind, typed.clone(), &mut command))
+        .map(|(n, (typed, kind))| {
+            if n == 0 {
+                command.args(["-device", "virtio-serial-pci,disable-legacy=on"]);
+            }
+            command.args(["-device", &format!("{kind},chardev=console{n}")]);
+            if boot.unread {
+                unread_console(n, &mut command)
+            } else {
+                console(n, typed.clone(), &mut command)
+            }
+        })
         .collect();
     let line = format!("{command:?}");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
@@ -81,7 +91,11 @@ pub fn run(boot: &Boot) -> Report {
     // late; one that ends before it read everything closes the pipe: no error of ours.
     let _ = spoke.recv_timeout(Duration::from_secs(10));
     let _ = stdin.write_all(&boot.input);
-    let end = wait(&mut child, boot.limit);
+    let is_over = || {
+        boot.unread
+            && fs::read(&log).is_ok_and(|log| String::from_utf8_lossy(&log).contains("guest 1 powered off"))
+    };
+    let end = wait(&mut child, boot.limit, is_over);
     let console = console.join().expect("the reader does not panic");
     let neighbours = consoles.into_iter().map(|console| console.join().expect("the reader does not panic"));
     let neighbours = neighbours.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect();
@@ -103,15 +117,11 @@ pub fn run(boot: &Boot) -> Report {
 /// Kinds of ports, which QEMU numbers differently: the Host takes them as they come.
 const KINDS: [&str; 2] = ["virtconsole", "virtserialport"];
 
-/// A port of a serial device, the `n`th, where this is `typed`: who reads what is said there.
-fn console(n: usize, kind: &str, typed: Vec<u8>, command: &mut Command) -> thread::JoinHandle<Vec<u8>> {
-    if n == 0 {
-        command.args(["-device", "virtio-serial-pci,disable-legacy=on"]);
-    }
+/// Where the `n`th console goes, on which this is `typed`: who reads what is said there.
+fn console(n: usize, typed: Vec<u8>, command: &mut Command) -> thread::JoinHandle<Vec<u8>> {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = listener.local_addr().expect("it is bound").port();
     command.args(["-chardev", &format!("socket,id=console{n},host=127.0.0.1,port={port}")]);
-    command.args(["-device", &format!("{kind},chardev=console{n}")]);
     thread::spawn(move || {
         let mut bytes = Vec::new();
         // A console that breaks off is a short transcript, which the test will see.
@@ -121,6 +131,22 @@ fn console(n: usize, kind: &str, typed: Vec<u8>, command: &mut Command) -> threa
             let _ = stream.read_to_end(&mut bytes);
         }
         bytes
+    })
+}
+
+/// The same for a console that nobody reads: a pipe, which soon is full.
+fn unread_console(n: usize, command: &mut Command) -> thread::JoinHandle<Vec<u8>> {
+    let path = temporary_file("console");
+    for end in ["in", "out"] {
+        let made = Command::new("mkfifo").arg(path.with_extension(end)).status();
+        assert!(made.is_ok_and(|status| status.success()), "mkfifo {}", path.display());
+    }
+    command.args(["-chardev", &format!("pipe,id=console{n},path={}", path.display())]);
+    thread::spawn(move || {
+        // Long after QEMU has opened them; left behind, they would only be in the way.
+        thread::sleep(Duration::from_secs(5));
+        ["in", "out"].into_iter().for_each(|end| drop(fs::remove_file(path.with_extension(end))));
+        Vec::new()
     })
 }
 
@@ -154,7 +180,8 @@ fn disk_file(sectors: u64) -> Option<PathBuf> {
     Some(path)
 }
 
-fn wait(child: &mut Child, limit: Limit) -> End {
+/// Until `child` ends, has had its time, or has done what was wanted of it.
+fn wait(child: &mut Child, limit: Limit, is_over: impl Fn() -> bool) -> End {
     let patience = match limit {
         Limit::Generous => Duration::from_secs(60),
         Limit::Short => Duration::from_secs(3),
@@ -169,7 +196,7 @@ fn wait(child: &mut Child, limit: Limit) -> End {
                 None => End::Stopped,
             };
         }
-        if start.elapsed() > patience {
+        if start.elapsed() > patience || is_over() {
             child.kill().expect("the child is ours");
             child.wait().expect("the child is ours");
             return End::Limit;
