@@ -28,6 +28,9 @@ pub struct Counters {
 }
 
 /// One 32-bit x86 processor with the memory and bus it is wired to.
+///
+/// Aligned, so that compiled code can use an address near it as a shift count, too.
+#[repr(align(64))]
 pub struct Cpu {
     /// Architectural registers.
     pub regs: Registers,

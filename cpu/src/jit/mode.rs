@@ -33,6 +33,11 @@ impl KnownSegment {
     pub fn is_flat(&self) -> bool {
         self.bounds == (0, u32::MAX)
     }
+
+    /// Whether accesses, with writes if `write`, can be in line.
+    pub fn may(&self, write: bool) -> bool {
+        self.bounds.0 == 0 && self.readable && (self.writable || !write)
+    }
 }
 
 /// FS and GS: every offset is valid; the first valid offset is 0.

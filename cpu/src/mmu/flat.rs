@@ -1,6 +1,6 @@
 //! Flat views: the fast views in the form compiled code reads them, one entry a page of the linear address space.
 //!
-//! A view is five tables of 2^20 entries of eight bytes, in address space that costs memory only where it is used.
+//! A view has five tables of 2^20 entries of eight bytes, in address space that costs memory only where it is used.
 //! For data (read, write) an entry is what to add to a linear address to get the host address, a multiple of 4096, or
 //! 0 if the access must take the slow path. For fetches it is the page number in the backing store plus one, or 0.
 //!
@@ -27,11 +27,11 @@ pub(crate) const BIAS: usize = 44;
 /// Displacement of the read table from a biased view address.
 pub(crate) const READ: i32 = -(BIAS as i32);
 /// Displacement of the write table.
-pub(crate) const WRITE: i32 = TABLE as i32 - BIAS as i32;
+pub(crate) const WRITE: i32 = (PLACES[WRITES] * TABLE) as i32 - BIAS as i32;
 /// Displacement of the fetch table.
-pub(crate) const FETCH: i32 = 2 * TABLE as i32 - BIAS as i32;
+pub(crate) const FETCH: i32 = (PLACES[FETCHES] * TABLE) as i32 - BIAS as i32;
 /// From the read or write table to the one that says the same of accesses that may go on in the next page.
-pub(crate) const ONWARD: i32 = 3 * TABLE as i32;
+pub(crate) const ONWARD: i32 = (PLACES[READS + GOES_ON] * TABLE) as i32;
 
 /// Tables of a view.
 const READS: usize = 0;
@@ -39,7 +39,12 @@ const WRITES: usize = 1;
 const FETCHES: usize = 2;
 /// From [`READS`] or [`WRITES`] to its table of accesses that may go on in the next page.
 const GOES_ON: usize = 3;
-const TABLES: usize = 5;
+/// Where each table is, in tables. Behind those of reads and of writes is room for three more in which nothing is ever written: a
+/// double word's entry is looked for at its page number plus 2^20 times the low two bits of its address, so that there is none if it
+/// is not aligned.
+const PLACES: [usize; 5] = [0, 4, 9, 8, 12];
+/// Tables there is room for.
+const ROOM: usize = 13;
 
 /// Pages with an entry in some tables, each once: what a flush has to clear.
 struct Used {
@@ -84,7 +89,7 @@ pub(crate) struct FlatView {
 impl FlatView {
     fn new() -> io::Result<FlatView> {
         Ok(FlatView {
-            tables: MmapMut::map_anon(TABLES * TABLE)?,
+            tables: MmapMut::map_anon(ROOM * TABLE)?,
             data: Used::new(),
             code: Used::new(),
             joined: false,
@@ -102,14 +107,14 @@ impl FlatView {
     }
 
     fn set(&mut self, table: usize, page: u32, value: u64) {
-        let at = table * TABLE + page as usize * 8;
+        let at = PLACES[table] * TABLE + page as usize * 8;
         if let Some(entry) = self.tables.get_mut(at..at + 8) {
             entry.copy_from_slice(&value.to_ne_bytes());
         }
     }
 
     fn get(&self, table: usize, page: u32) -> u64 {
-        let at = table * TABLE + page as usize * 8;
+        let at = PLACES[table] * TABLE + page as usize * 8;
         self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
     }
 

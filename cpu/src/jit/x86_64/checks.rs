@@ -3,10 +3,10 @@
 //!
 //! JRCXZ reaches 127 bytes. Islands stand behind the block, or are skipped by a jump in the middle of a long one.
 
-use super::asm::{R8, R9, R10, Width, at};
+use super::asm::{R8, R9, R10, Width};
 use super::property::*;
 use super::stubs::EIP;
-use super::translate::{CPU, Flow, REACH, SAVED, Slow, Translator, Wrong};
+use super::translate::{Flow, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
 use super::x87::Known;
 use crate::jit::EmitFault;
 use iced_x86::{Code, FlowControl, Instruction};
@@ -56,6 +56,23 @@ impl Translator<'_> {
                     let handler = self.asm.jmp();
                     self.islands.push((handler, Slow::Insn(r.n, r.wrong, false)));
                 }
+                Slow::Quad(r, float, back) => {
+                    self.reach_here(site);
+                    let stubs = self.s.stubs;
+                    self.call_place(if r.write && !self.has(EmitFault::WriteLikeRead) {
+                        stubs.quad_write
+                    } else {
+                        stubs.quad_read
+                    });
+                    self.asm.bytes(&[0xE3, 5]);
+                    let found = self.asm.jmp();
+                    self.reach(found, self.place(back));
+                    if !float {
+                        self.refill_or_go_on(r.write, r.again);
+                    }
+                    let handler = self.asm.jmp();
+                    self.islands.push((handler, Slow::Insn(r.n, r.wrong, float)));
+                }
                 Slow::X87(back) => {
                     self.reach_here(site);
                     self.call_place(self.s.stubs.x87_in);
@@ -70,7 +87,9 @@ impl Translator<'_> {
                     let (n, wrong, float) = match slow {
                         Slow::Insn(n, wrong, float) => (n, Some(wrong), float),
                         Slow::Saved(n, float) => (n + SAVED, None, float),
-                        Slow::Budget | Slow::Alone(_) | Slow::Refill(_) | Slow::X87(_) => continue,
+                        Slow::Budget | Slow::Alone(_) | Slow::Refill(_) | Slow::Quad(..) | Slow::X87(_) => {
+                            continue;
+                        }
                     };
                     if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
                         self.reach(site, self.place(place));
@@ -90,7 +109,7 @@ impl Translator<'_> {
                         n + 1 == self.s.ops.len() && self.s.insns[n].flow_control() != FlowControl::Next;
                     self.emit_call(n, ends || changes_mode(&self.s.insns[n]));
                     if ends {
-                        self.asm.load(Width::D, R8, at(CPU, EIP));
+                        self.asm.load(Width::D, R8, of_cpu(EIP));
                         self.jump_to(self.s.dispatch);
                     } else {
                         let (after, float, x87) = self.after[n];
@@ -146,7 +165,7 @@ impl Translator<'_> {
         if !ends {
             return Flow::Next;
         }
-        self.asm.load(Width::D, R8, at(CPU, EIP));
+        self.asm.load(Width::D, R8, of_cpu(EIP));
         self.jump_to(self.s.dispatch);
         Flow::End
     }

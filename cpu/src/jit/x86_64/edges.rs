@@ -2,7 +2,7 @@
 
 use super::asm::{R8, RCX, Width, at};
 use super::stubs::{EDGE, EIP};
-use super::translate::{CPU, EdgeSite, Translator, VIEW};
+use super::translate::{EdgeSite, Translator, VIEW, of_cpu};
 use crate::jit::{EmitFault, Leave};
 use crate::mmu::flat;
 
@@ -98,8 +98,8 @@ impl Translator<'_> {
             if edge.stub == 0 {
                 edge.stub = self.s.rare_at + (self.asm.pos() - self.rare);
                 self.reach_here(site);
-                self.asm.store_imm(Width::D, at(CPU, EIP), target);
-                self.asm.store_imm(Width::D, at(CPU, EDGE), self.s.edge + k as u32);
+                self.asm.store_imm(Width::D, of_cpu(EIP), target);
+                self.asm.store_imm(Width::D, of_cpu(EDGE), self.s.edge + k as u32);
                 self.asm.mov_imm(RCX, Leave::Edge as u32);
                 self.jump_to(self.s.stubs.seek);
             } else {

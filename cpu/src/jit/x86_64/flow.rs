@@ -2,7 +2,7 @@
 
 use super::asm::{Mem, R8, R9, RCX, Width, at};
 use super::property::*;
-use super::translate::{CPU, ESP, Flow, GUEST, Translator, VIEW};
+use super::translate::{ESP, Flow, GUEST, Translator, VIEW, of_cpu};
 use crate::Cpu;
 use crate::decode::Op;
 use crate::jit::EmitFault;
@@ -117,7 +117,7 @@ impl Translator<'_> {
         if indirect {
             self.indirect_target(insn, op)?;
             self.indirect_limit();
-            self.asm.store(Width::D, at(CPU, spare), R8);
+            self.asm.store(Width::D, of_cpu(spare), R8);
         } else if target > self.s.mode.cs().bounds.1 {
             return None;
         }
@@ -125,7 +125,7 @@ impl Translator<'_> {
         self.asm.store_imm(Width::D, HOST, self.next);
         self.asm.lea(Width::D, ESP, at(ESP, -4));
         if indirect {
-            self.asm.load(Width::D, R8, at(CPU, spare));
+            self.asm.load(Width::D, R8, of_cpu(spare));
             self.jump_to(self.s.dispatch);
         } else {
             self.edge(0, target);

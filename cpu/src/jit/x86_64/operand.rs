@@ -2,10 +2,11 @@
 
 use super::asm::{Mem, R8, R9, R10, RCX, Reg, Width, at};
 use super::property::*;
-use super::translate::{Alone, CPU, ECX, ESP, GUEST, Refill, Slow, Translator, VIEW};
+use super::translate::{Alone, CPU, ECX, ESP, GUEST, Refill, Slow, Translator, VIEW, of_cpu};
 use crate::Cpu;
 use crate::decode::{Ea, Op};
 use crate::jit::EmitFault;
+use crate::jit::mode::KnownSegment;
 use crate::mmu::flat;
 use crate::seg::{SegReg, Segment};
 use std::mem::offset_of;
@@ -52,7 +53,12 @@ impl Translator<'_> {
 
     /// As [`Self::access`]; with `aligned` the linear address must be a multiple of sixteen.
     pub(super) fn access_as(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
-        if size == 1 || aligned || self.s.mode.paged() {
+        if size == 4 && self.s.mode.paged() && self.find_quad(seg, write)? {
+            let site = self.asm.jrcxz();
+            let again = self.linear_at.unwrap_or(site);
+            let refill = Refill { n: self.n, write, wrong: self.wrong, again };
+            self.checks.push((site, Slow::Quad(refill, self.float, self.asm.pos())));
+        } else if size == 1 || aligned || self.s.mode.paged() {
             self.find_host(seg, size, write, aligned)?;
             self.check_access(write);
         } else {
@@ -91,10 +97,43 @@ impl Translator<'_> {
         self.find(seg, size, write, false, true)
     }
 
+    /// RCX := what to add to the linear address of offset R8 of `seg` for four bytes, or 0 if there is nothing or they are not aligned.
+    /// False, and nothing is done, if there is a limit.
+    fn find_quad(&mut self, seg: SegReg, write: bool) -> Option<bool> {
+        let s = self.s.mode.segment(seg);
+        if !self.s.mode.is_unlimited(seg) || self.has(EmitFault::PageEndUnseen) {
+            return Some(false);
+        }
+        if !s.may(write) {
+            return None;
+        }
+        self.make_linear(seg, s);
+        self.linear_at = Some(self.asm.pos());
+        if self.has(EmitFault::CheckWritesFlags) {
+            self.asm.rr(Width::D, &[0x85], R8, R8);
+        }
+        let write = write && !self.has(EmitFault::WriteLikeRead);
+        let table = if write { flat::WRITE } else { flat::READ };
+        self.asm.rorx(R9, R8, 2);
+        self.asm.shift_x(Width::D, 3, R9, R9, CPU);
+        self.asm.load(Width::Q, RCX, Mem { base: VIEW, index: Some((R9, 3)), disp: table });
+        Some(true)
+    }
+
+    /// R8 := linear address of offset R8 of `seg`.
+    fn make_linear(&mut self, seg: SegReg, s: KnownSegment) {
+        if s.dynamic {
+            self.asm.load(Width::D, R9, of_cpu(segment_field(seg, offset_of!(Segment, base))));
+            self.asm.lea(Width::D, R8, Mem { base: R8, index: Some((R9, 0)), disp: 0 });
+        } else if s.base != 0 && !self.has(EmitFault::BaseForgotten) {
+            self.asm.lea(Width::D, R8, at(R8, s.base as i32));
+        }
+    }
+
     fn find(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool, onward: bool) -> Option<()> {
         let s = self.s.mode.segment(seg);
-        let (lo, hi) = s.bounds;
-        if lo != 0 || !(if write { s.writable && s.readable } else { s.readable }) {
+        let hi = s.bounds.1;
+        if !s.may(write) {
             return None;
         }
         let limited = !self.s.mode.is_unlimited(seg) && !self.has(EmitFault::LimitUnseen);
@@ -108,7 +147,7 @@ impl Translator<'_> {
                 Ok(end) if !s.dynamic => self.asm.lea(Width::Q, R9, at(R9, end)),
                 _ => {
                     if s.dynamic {
-                        self.asm.load(Width::D, R10, at(CPU, segment_field(seg, Segment::LAST)));
+                        self.asm.load(Width::D, R10, of_cpu(segment_field(seg, Segment::LAST)));
                     } else {
                         self.asm.mov_imm(R10, hi);
                     }
@@ -117,12 +156,7 @@ impl Translator<'_> {
             }
             self.asm.shift_x(Width::Q, 3, R10, R9, VIEW);
         }
-        if s.dynamic {
-            self.asm.load(Width::D, R9, at(CPU, segment_field(seg, offset_of!(Segment, base))));
-            self.asm.lea(Width::D, R8, Mem { base: R8, index: Some((R9, 0)), disp: 0 });
-        } else if s.base != 0 && !self.has(EmitFault::BaseForgotten) {
-            self.asm.lea(Width::D, R8, at(R8, s.base as i32));
-        }
+        self.make_linear(seg, s);
         self.linear_at = (!limited && !aligned).then_some(self.asm.pos());
         if self.has(EmitFault::CheckWritesFlags) {
             self.asm.rr(Width::D, &[0x85], R8, R8);
@@ -175,7 +209,7 @@ impl Translator<'_> {
     ) -> Option<()> {
         let g = self.groups[group];
         let slot =
-            at(CPU, (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, hosts) + 8 * g.slot) as i32);
+            of_cpu((offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, hosts) + 8 * g.slot) as i32);
         let first = !self.found[group];
         let start = self.asm.pos();
         let mut again = None;

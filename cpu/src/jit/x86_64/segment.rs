@@ -2,7 +2,7 @@
 
 use super::asm::{R8, R9, Width, at};
 use super::property::{HOST, segment_field};
-use super::translate::{CPU, ESP, GUEST, Translator};
+use super::translate::{ESP, GUEST, Translator, of_cpu};
 use crate::decode::Op;
 use crate::seg::{SegReg, Segment};
 use iced_x86::{Instruction, Mnemonic, OpKind};
@@ -20,7 +20,7 @@ impl Translator<'_> {
                 let selector = selector(op.reg[0])?;
                 // Two bytes of the four are written.
                 self.on_stack(-4, true)?;
-                self.asm.rm(Width::D, &[0x0F, 0xB7], R9, at(CPU, selector));
+                self.asm.rm(Width::D, &[0x0F, 0xB7], R9, of_cpu(selector));
                 self.asm.store(Width::W, HOST, R9);
                 self.asm.lea(Width::D, ESP, at(ESP, -4));
             }
@@ -41,12 +41,12 @@ impl Translator<'_> {
                 let selector = selector(op.reg[1])?;
                 if memory {
                     self.memory(op, 2, true)?;
-                    self.asm.rm(Width::D, &[0x0F, 0xB7], R9, at(CPU, selector));
+                    self.asm.rm(Width::D, &[0x0F, 0xB7], R9, of_cpu(selector));
                     self.asm.store(Width::W, HOST, R9);
                 } else if insn.op0_register().is_gpr32() {
-                    self.asm.rm(Width::D, &[0x0F, 0xB7], GUEST[op.reg[0] as usize], at(CPU, selector));
+                    self.asm.rm(Width::D, &[0x0F, 0xB7], GUEST[op.reg[0] as usize], of_cpu(selector));
                 } else {
-                    self.asm.load(Width::W, GUEST[op.reg[0] as usize], at(CPU, selector));
+                    self.asm.load(Width::W, GUEST[op.reg[0] as usize], of_cpu(selector));
                 }
             }
         }

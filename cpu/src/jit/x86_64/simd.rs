@@ -5,8 +5,8 @@
 //! interpreter's software arithmetic), and they run only while all exceptions are masked, under the guest's MXCSR.
 //! Approximations (RCPPS, RSQRTPS) are not on it.
 
-use super::asm::{Mem, Reg, Width, at};
-use super::translate::{CPU, GUEST, Translator};
+use super::asm::{Mem, Reg, Width};
+use super::translate::{GUEST, Translator, of_cpu};
 use crate::Cpu;
 use crate::decode::Op;
 use crate::simd::Simd;
@@ -134,12 +134,12 @@ fn row(code: Code) -> Option<Row> {
 
 /// Offset of an XMM register in the `Cpu`.
 fn xmm(n: u8) -> Mem {
-    at(CPU, (offset_of!(Cpu, simd) + offset_of!(Simd, xmm)) as i32 + 16 * (n as i32 & 7))
+    of_cpu((offset_of!(Cpu, simd) + offset_of!(Simd, xmm)) as i32 + 16 * (n as i32 & 7))
 }
 
 /// MXCSR in the `Cpu`.
 fn mxcsr() -> Mem {
-    at(CPU, (offset_of!(Cpu, simd) + offset_of!(Simd, mxcsr)) as i32)
+    of_cpu((offset_of!(Cpu, simd) + offset_of!(Simd, mxcsr)) as i32)
 }
 
 impl Translator<'_> {
@@ -257,7 +257,7 @@ impl Translator<'_> {
             Movhlps_xmm_xmm | Movlhps_xmm_xmm => {
                 let high_to_low = insn.code() == Movhlps_xmm_xmm;
                 let from = xmm(op.reg[1]);
-                let from = if high_to_low { at(CPU, from.disp + 8) } else { from };
+                let from = if high_to_low { Mem { disp: from.disp + 8, ..from } } else { from };
                 self.sse_rm(0, 0x28, XMM0, xmm(op.reg[0]));
                 self.sse_rm(0, if high_to_low { 0x12 } else { 0x16 }, XMM0, from);
                 self.sse_rm(0, 0x29, XMM0, xmm(op.reg[0]));
@@ -366,7 +366,7 @@ impl Translator<'_> {
     pub(super) fn emit_float_off(&mut self) {
         self.asm.rm(Width::D, &[0x0F, 0xAE], 3, mxcsr()); // stmxcsr
         let host = offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, host_mxcsr);
-        self.asm.rm(Width::D, &[0x0F, 0xAE], 2, at(CPU, host as i32));
+        self.asm.rm(Width::D, &[0x0F, 0xAE], 2, of_cpu(host as i32));
     }
 
     /// After a slow path, if the code it comes back to expects it.

@@ -2,7 +2,7 @@
 
 use super::asm::{Mem, R8, R9, R10, RAX, RCX, RDX, Width, at};
 use super::property::*;
-use super::translate::{BUDGET, CPU, ESP, GUEST, Slow, Translator};
+use super::translate::{BUDGET, ESP, GUEST, Slow, Translator, of_cpu};
 use crate::Cpu;
 use crate::decode::Op;
 use crate::flags::{self};
@@ -42,9 +42,9 @@ impl Translator<'_> {
                 let mem = self.memory(op, 4, false)?;
                 self.asm.load(Width::D, R10, mem);
                 let spare = offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, spare);
-                self.asm.store(Width::D, at(CPU, spare as i32), R10);
+                self.asm.store(Width::D, of_cpu(spare as i32), R10);
                 self.on_stack(-4, true)?;
-                self.asm.load(Width::D, R9, at(CPU, spare as i32));
+                self.asm.load(Width::D, R9, of_cpu(spare as i32));
                 self.asm.store(Width::D, HOST, R9);
             }
             _ => return None,
@@ -93,7 +93,7 @@ impl Translator<'_> {
         // R10 has SF to CF in bits 15 to 8 and OF in bit 0.
         self.asm.rr(Width::D, &[0x0F, 0xB6], RCX, R10); // movzx ecx, r10b
         self.asm.bytes(&[0xC1, 0xE1, 11]); // shl ecx, 11
-        self.asm.row_rm(1, RCX, at(CPU, SYSTEM_FLAGS)); // or ecx, [system]
+        self.asm.row_rm(1, RCX, of_cpu(SYSTEM_FLAGS)); // or ecx, [system]
         self.asm.row_ri(Width::D, 4, RCX, !(flags::RF | flags::VM));
         self.asm.rr(Width::D, &[0x0F, 0xB7], R9, R10); // movzx r9d, r10w
         self.asm.rr(Width::D, &[0xC1], 5, R9); // shr r9d, 8
@@ -114,20 +114,20 @@ impl Translator<'_> {
         self.asm.load(Width::D, R8, HOST);
         self.save_flags();
         let mut slow = Vec::new();
-        self.asm.load(Width::D, RCX, at(CPU, SYSTEM_FLAGS));
+        self.asm.load(Width::D, RCX, of_cpu(SYSTEM_FLAGS));
         self.asm.rr(Width::D, &[0x33], RCX, R8); // xor ecx, r8d
         let others = flags::TF | flags::DF | flags::IOPL | flags::NT | flags::AC | flags::ID;
         self.asm.test_ri(Width::D, RCX, others);
         slow.push(self.asm.jcc(5));
-        self.asm.load(Width::D, R9, at(CPU, SYSTEM_FLAGS));
+        self.asm.load(Width::D, R9, of_cpu(SYSTEM_FLAGS));
         self.asm.row_ri(Width::D, 4, RCX, flags::IF);
         self.asm.rr(Width::D, &[0x33], R9, RCX); // xor r9d, ecx: the new system flags
         // An interrupt that waits for IF.
-        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, at(CPU, offset_of!(Cpu, lines.intr) as i32));
+        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, of_cpu(offset_of!(Cpu, lines.intr) as i32));
         self.asm.bytes(&[0xC1, 0xE1, 9]); // shl ecx, 9
         self.asm.rr(Width::D, &[0x85], R9, RCX); // test ecx, r9d
         slow.push(self.asm.jcc(5));
-        self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), R9);
+        self.asm.store(Width::D, of_cpu(SYSTEM_FLAGS), R9);
         self.asm.mov_rr(Width::Q, R9, RAX);
         self.asm.mov_rr(Width::D, RAX, R8);
         self.asm.mov_rr(Width::D, RCX, R8);
@@ -155,10 +155,10 @@ impl Translator<'_> {
         self.asm.mov_rr(Width::Q, RCX, BUDGET);
         self.not(RCX);
         let sum = |disp| Mem { base: R8, index: Some((RCX, 0)), disp };
-        self.asm.load(Width::Q, R8, at(CPU, time));
+        self.asm.load(Width::Q, R8, of_cpu(time));
         self.asm.lea(Width::Q, R8, sum(1 - left));
         for more in [offset_of!(Cpu, idle), offset_of!(Cpu, regs.msr.tsc_offset)] {
-            self.asm.load(Width::Q, RCX, at(CPU, more as i32));
+            self.asm.load(Width::Q, RCX, of_cpu(more as i32));
             self.asm.lea(Width::Q, R8, sum(0));
         }
         self.asm.bytes(&[0xC4, 0xC3, 0xFB, 0xF0, 0xD0, 32]); // rorx rdx, r8, 32
@@ -173,11 +173,11 @@ impl Translator<'_> {
             return None;
         }
         // Without flags: take the bit out, and put zero in.
-        self.asm.load(Width::D, RCX, at(CPU, SYSTEM_FLAGS));
+        self.asm.load(Width::D, RCX, of_cpu(SYSTEM_FLAGS));
         self.asm.mov_imm(R8, !flags::IF);
         self.asm.pext(RCX, RCX, R8);
         self.asm.pdep(RCX, RCX, R8);
-        self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), RCX);
+        self.asm.store(Width::D, of_cpu(SYSTEM_FLAGS), RCX);
         Some(())
     }
 
@@ -186,10 +186,10 @@ impl Translator<'_> {
         if self.s.mode.v86() || self.s.mode.cpl() != 0 {
             return None;
         }
-        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, at(CPU, offset_of!(Cpu, lines.intr) as i32));
+        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, of_cpu(offset_of!(Cpu, lines.intr) as i32));
         self.asm.lea(Width::Q, RCX, at(RCX, -1));
         self.check();
-        self.asm.load(Width::D, R8, at(CPU, SYSTEM_FLAGS));
+        self.asm.load(Width::D, R8, of_cpu(SYSTEM_FLAGS));
         self.asm.mov_imm(RCX, flags::IF);
         self.asm.pext(RCX, R8, RCX);
         let clear = self.asm.jrcxz();
@@ -197,16 +197,16 @@ impl Translator<'_> {
         let done = self.asm.pos() - 1;
         self.failed |= !self.asm.bind8(clear);
         self.asm.lea(Width::D, R8, at(R8, flags::IF as i32));
-        self.asm.store(Width::D, at(CPU, SYSTEM_FLAGS), R8);
+        self.asm.store(Width::D, of_cpu(SYSTEM_FLAGS), R8);
         // Instructions retired with this one.
         let left = (self.s.ops.len() - self.n) as i32;
         let time = (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, time)) as i32;
         self.asm.mov_rr(Width::Q, RCX, BUDGET);
         self.not(RCX);
-        self.asm.load(Width::Q, R8, at(CPU, time));
+        self.asm.load(Width::Q, R8, of_cpu(time));
         let late = self.has(EmitFault::ShadowLate) as i32;
         self.asm.lea(Width::Q, R8, Mem { base: R8, index: Some((RCX, 0)), disp: 2 - left + late });
-        self.asm.store(Width::Q, at(CPU, offset_of!(Cpu, regs.sti_shadow) as i32), R8);
+        self.asm.store(Width::Q, of_cpu(offset_of!(Cpu, regs.sti_shadow) as i32), R8);
         self.failed |= !self.asm.bind8(done);
         Some(())
     }

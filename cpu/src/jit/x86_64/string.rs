@@ -5,7 +5,7 @@
 
 use super::asm::{R8, R9, RAX, Width, at};
 use super::property::*;
-use super::translate::{CPU, GUEST, Translator};
+use super::translate::{GUEST, Translator, of_cpu};
 use crate::Cpu;
 use crate::decode::{Op, Prefix};
 use crate::jit::EmitFault;
@@ -57,7 +57,7 @@ impl Translator<'_> {
         }
         let (size, source) = (w.bytes(), op.ea.seg);
         let wide = (w != Width::B) as u8;
-        let spare = at(CPU, (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, spare)) as i32);
+        let spare = of_cpu((offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, spare)) as i32);
         match kind {
             Kind::Load => {
                 self.element(ESI, source, size, false)?;

@@ -7,7 +7,7 @@
 //! | RAX RDX RBX RBP RSI RDI | EAX EDX EBX EBP ESI EDI |
 //! | R14, R15 | ECX, ESP (RCX is needed for JRCXZ, RSP is the host's stack) |
 //! | EFLAGS | the guest's arithmetic flags, always |
-//! | R11 | the `Cpu` |
+//! | R11 | the `Cpu` plus 10: also a shift count, as R13 is |
 //! | R12 | 2^44 plus the instructions that may still be retired |
 //! | R13 | the flat view, biased (see `mmu::flat`) |
 //! | RCX R8 R9 R10 | free |
@@ -25,6 +25,16 @@ use std::mem::offset_of;
 
 /// Compiled code counts down from this plus the instructions allowed.
 pub(in crate::jit) const BUDGET_BASE: u64 = 1 << 44;
+
+/// R11 is the address of the `Cpu`, a multiple of 64, plus this, and so a shift count of 10: what is left to shift from the page
+/// number after a rotation by two.
+pub(super) const CPU_BIAS: i32 = 10;
+const _: () = assert!(align_of::<Cpu>().is_multiple_of(64));
+
+/// Displacement from R11 of what is at `offset` in the `Cpu`.
+const fn in_cpu(offset: i32) -> i32 {
+    offset - CPU_BIAS
+}
 
 /// Offset of a general register in the `Cpu`.
 pub(super) const fn gpr(n: usize) -> i32 {
@@ -69,6 +79,10 @@ pub(in crate::jit) struct Stubs {
     pub refill_read: usize,
     pub refill_write: usize,
     pub refill_fetch: usize,
+    /// Call here with the linear address of four bytes in R8D, aligned or not: RCX becomes what to add to it, or 0 if not both ends are
+    /// in one page that is known. R9 and R10 are lost.
+    pub quad_read: usize,
+    pub quad_write: usize,
     /// Call here to have the guest's x87 registers in the host's.
     pub x87_in: usize,
 }
@@ -79,21 +93,21 @@ type Ops = VecAssembler<X64Relocation>;
 fn spill(ops: &mut Ops) {
     dynasm!(ops
         ; .arch x64
-        ; mov [r11 + gpr(0)], eax
+        ; mov [r11 + in_cpu(gpr(0))], eax
         ; lahf
         ; seto al
-        ; mov [r11 + FLAGS], ax
-        ; mov [r11 + gpr(1)], r14d
-        ; mov [r11 + gpr(2)], edx
-        ; mov [r11 + gpr(3)], ebx
-        ; mov [r11 + gpr(4)], r15d
-        ; mov [r11 + gpr(5)], ebp
-        ; mov [r11 + gpr(6)], esi
-        ; mov [r11 + gpr(7)], edi
-        ; cmp DWORD [r11 + RESIDENT], 0
+        ; mov [r11 + in_cpu(FLAGS)], ax
+        ; mov [r11 + in_cpu(gpr(1))], r14d
+        ; mov [r11 + in_cpu(gpr(2))], edx
+        ; mov [r11 + in_cpu(gpr(3))], ebx
+        ; mov [r11 + in_cpu(gpr(4))], r15d
+        ; mov [r11 + in_cpu(gpr(5))], ebp
+        ; mov [r11 + in_cpu(gpr(6))], esi
+        ; mov [r11 + in_cpu(gpr(7))], edi
+        ; cmp DWORD [r11 + in_cpu(RESIDENT)], 0
         ; je >done
-        ; fnsave [r11 + IMAGE]
-        ; fldcw [r11 + CONVENTION]
+        ; fnsave [r11 + in_cpu(IMAGE)]
+        ; fldcw [r11 + in_cpu(CONVENTION)]
         ; done:
     );
 }
@@ -101,17 +115,17 @@ fn spill(ops: &mut Ops) {
 fn reload(ops: &mut Ops) {
     dynasm!(ops
         ; .arch x64
-        ; movzx eax, WORD [r11 + FLAGS]
+        ; movzx eax, WORD [r11 + in_cpu(FLAGS)]
         ; add al, 0x7F
         ; sahf
-        ; mov eax, [r11 + gpr(0)]
-        ; mov r14d, [r11 + gpr(1)]
-        ; mov edx, [r11 + gpr(2)]
-        ; mov ebx, [r11 + gpr(3)]
-        ; mov r15d, [r11 + gpr(4)]
-        ; mov ebp, [r11 + gpr(5)]
-        ; mov esi, [r11 + gpr(6)]
-        ; mov edi, [r11 + gpr(7)]
+        ; mov eax, [r11 + in_cpu(gpr(0))]
+        ; mov r14d, [r11 + in_cpu(gpr(1))]
+        ; mov edx, [r11 + in_cpu(gpr(2))]
+        ; mov ebx, [r11 + in_cpu(gpr(3))]
+        ; mov r15d, [r11 + in_cpu(gpr(4))]
+        ; mov ebp, [r11 + in_cpu(gpr(5))]
+        ; mov esi, [r11 + in_cpu(gpr(6))]
+        ; mov edi, [r11 + in_cpu(gpr(7))]
     );
 }
 
@@ -131,9 +145,9 @@ fn quiet_call(ops: &mut Ops, function: u64) {
         ; push r10
         ; push r11
         ; xor ecx, ecx
-        ; cmp DWORD [r11 + RESIDENT], 0
+        ; cmp DWORD [r11 + in_cpu(RESIDENT)], 0
         ; jne >done
-        ; mov rdi, r11
+        ; lea rdi, [r11 - CPU_BIAS]
         ; mov esi, r8d
         ; mov edx, r9d
         ; mov rcx, r12
@@ -187,11 +201,11 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         ; push r14
         ; push r15
         ; sub rsp, 8
-        ; mov r11, rdi
+        ; lea r11, [rdi + CPU_BIAS]
         ; mov r9, rsi
-        ; mov r12, [r11 + BUDGET]
-        ; mov r13, [r11 + VIEW]
-        ; fnstcw [r11 + CONVENTION]
+        ; mov r12, [r11 + in_cpu(BUDGET)]
+        ; mov r13, [r11 + in_cpu(VIEW)]
+        ; fnstcw [r11 + in_cpu(CONVENTION)]
     );
     reload(&mut ops);
     dynasm!(ops ; .arch x64 ; jmp r9);
@@ -200,7 +214,7 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
     spill(&mut ops);
     dynasm!(ops
         ; .arch x64
-        ; mov [r11 + BUDGET], r12
+        ; mov [r11 + in_cpu(BUDGET)], r12
         ; mov eax, ecx
         ; ->out:
         ; add rsp, 8
@@ -217,10 +231,10 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
     spill(&mut ops);
     dynasm!(ops
         ; .arch x64
-        ; mov [r11 + BUDGET], r12
+        ; mov [r11 + in_cpu(BUDGET)], r12
         ; push rcx
         ; push r11
-        ; mov rdi, r11
+        ; lea rdi, [r11 - CPU_BIAS]
         ; mov esi, ecx
         ; mov rax, QWORD runtime.seek as i64
         ; call rax
@@ -253,25 +267,25 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         spill(&mut ops);
         dynasm!(ops
             ; .arch x64
-            ; mov [r11 + EIP], r8d
+            ; mov [r11 + in_cpu(EIP)], r8d
             ; lea rcx, [r12 + r9]
-            ; mov [r11 + BUDGET], rcx
-            ; mov [r11 + HELD], r12
+            ; mov [r11 + in_cpu(BUDGET)], rcx
+            ; mov [r11 + in_cpu(HELD)], r12
         );
         for slot in 0..SLOTS as i32 {
-            dynasm!(ops ; .arch x64 ; mov QWORD [r11 + HOSTS + 8 * slot], 0);
+            dynasm!(ops ; .arch x64 ; mov QWORD [r11 + in_cpu(HOSTS + 8 * slot)], 0);
         }
         dynasm!(ops
             ; .arch x64
             ; push r11
-            ; mov rdi, r11
+            ; lea rdi, [r11 - CPU_BIAS]
             ; mov rsi, r10
             ; mov rax, QWORD function as i64
             ; call rax
             ; pop r11
             ; test eax, eax
             ; jnz >leave
-            ; mov r12, [r11 + HELD]
+            ; mov r12, [r11 + in_cpu(HELD)]
         );
         reload(&mut ops);
         dynasm!(ops
@@ -281,12 +295,12 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
             ; add rsp, 8
             ; cmp eax, Leave::Moved as i32
             ; jne ->out
-            ; mov r12, [r11 + HELD]
-            ; mov r13, [r11 + VIEW]
-            ; mov r8d, [r11 + EIP]
+            ; mov r12, [r11 + in_cpu(HELD)]
+            ; mov r13, [r11 + in_cpu(VIEW)]
+            ; mov r8d, [r11 + in_cpu(EIP)]
         );
         reload(&mut ops);
-        dynasm!(ops ; .arch x64 ; jmp QWORD [r11 + DISPATCH]);
+        dynasm!(ops ; .arch x64 ; jmp QWORD [r11 + in_cpu(DISPATCH)]);
     }
     let refills = [
         (&mut stubs.refill_read, runtime.refill_read),
@@ -299,16 +313,30 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
     }
     stubs.load_segment = ops.offset().0;
     quiet_call(&mut ops, runtime.load_segment);
+    for (place, table) in [(&mut stubs.quad_read, flat::READ), (&mut stubs.quad_write, flat::WRITE)] {
+        *place = ops.offset().0;
+        dynasm!(ops
+            ; .arch x64
+            ; lea ecx, [r8 + 3]
+            ; shrx r9d, r8d, r13d
+            ; shrx ecx, ecx, r13d
+            ; not rcx
+            ; lea r10, [rcx + r9 + 1]
+            ; mov rcx, [r13 + r9 * 8 + table]
+            ; shlx rcx, rcx, r10
+            ; ret
+        );
+    }
     stubs.x87_in = ops.offset().0;
     spill(&mut ops);
     dynasm!(ops
         ; .arch x64
         ; push r11
-        ; mov rdi, r11
+        ; lea rdi, [r11 - CPU_BIAS]
         ; mov rax, QWORD host_x87::fill as *const () as i64
         ; call rax
         ; pop r11
-        ; frstor [r11 + IMAGE]
+        ; frstor [r11 + in_cpu(IMAGE)]
     );
     reload(&mut ops);
     dynasm!(ops ; .arch x64 ; ret);
@@ -356,7 +384,7 @@ pub(in crate::jit) fn dispatch(table: u64, base: u32, stubs: &Stubs, at: usize) 
     dynasm!(ops
         ; .arch x64
         ; miss:
-        ; mov [r11 + EIP], r8d
+        ; mov [r11 + in_cpu(EIP)], r8d
         ; mov ecx, reason as i32
     );
     let seek = distance(stubs.seek, ops.offset().0 + 5);

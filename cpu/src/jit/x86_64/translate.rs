@@ -6,13 +6,13 @@
 //!
 //! No check touches the host's flags, because they are the guest's.
 
-use super::asm::{Asm, R8, RAX, RCX, RDX, Reg, Width, at};
+use super::asm::{Asm, Mem, R8, RAX, RCX, RDX, Reg, Width, at};
 use super::groups::{Group, Planned, SLOTS, plan};
 use super::host::Quirks;
 use super::property::*;
 use super::simd::uses_xmm;
 use super::string::string;
-use super::stubs::{EIP, Stubs};
+use super::stubs::{CPU_BIAS, EIP, Stubs};
 use super::x87::{Known, is_listed};
 use crate::decode::Op;
 use crate::jit::{EmitFault, Leave, Mode};
@@ -25,6 +25,10 @@ pub(super) const GUEST: [Reg; 8] = [RAX, 14, RDX, 3, 15, 5, 6, 7];
 pub(super) const ECX: Reg = 14;
 pub(super) const ESP: Reg = 15;
 pub(super) const CPU: Reg = 11;
+/// What is at `offset` in the `Cpu`.
+pub(super) const fn of_cpu(offset: i32) -> Mem {
+    at(CPU, offset - CPU_BIAS)
+}
 pub(super) const BUDGET: Reg = 12;
 pub(super) const VIEW: Reg = 13;
 
@@ -139,6 +143,8 @@ pub(super) enum Slow {
     Saved(usize, bool),
     /// An access whose group knows nothing makes its own check, and goes on there.
     Alone(Alone),
+    /// An access of four bytes that are not aligned, or whose page may only have to be looked up.
+    Quad(Refill, bool, usize),
     /// An access whose page may only have to be looked up.
     Refill(Refill),
     /// The guest's x87 registers are not in the host's; it goes on there when they are.
@@ -293,7 +299,7 @@ impl Translator<'_> {
     /// Leave as if the block had not begun.
     pub(super) fn leave_before(&mut self) {
         self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.s.ops.len() as i32));
-        self.asm.store_imm(Width::D, at(CPU, EIP), self.s.eip);
+        self.asm.store_imm(Width::D, of_cpu(EIP), self.s.eip);
         self.leave(Leave::Budget);
     }
 

@@ -14,7 +14,7 @@
 
 use super::asm::{R8, R9, RCX, Width, at};
 use super::property::segment_field;
-use super::translate::{CPU, Slow, Translator};
+use super::translate::{Slow, Translator, of_cpu};
 use crate::bus::Lines;
 use crate::decode::Op;
 use crate::fpu::{Fpu, Pointers};
@@ -167,7 +167,7 @@ impl Translator<'_> {
             Form::LoadControl => self.load_control(op)?,
             Form::StoreControl => {
                 let mem = self.memory(op, 2, true)?;
-                self.asm.load(Width::D, R9, at(CPU, CONTROL));
+                self.asm.load(Width::D, R9, of_cpu(CONTROL));
                 self.asm.store(Width::W, mem, R9);
             }
             Form::StoreStatus => {
@@ -189,7 +189,7 @@ impl Translator<'_> {
     fn x87_on(&mut self) {
         if !self.x87.resident {
             self.x87.resident = true;
-            self.asm.load(Width::D, RCX, at(CPU, RESIDENT));
+            self.asm.load(Width::D, RCX, of_cpu(RESIDENT));
             let site = self.asm.jrcxz();
             self.checks.push((site, Slow::X87(self.asm.pos())));
         }
@@ -215,13 +215,13 @@ impl Translator<'_> {
         self.asm.pext(R8, R9, RCX);
         self.asm.pdep(R8, R8, RCX);
         self.asm.lea(Width::D, R8, at(R8, 0x40));
-        self.asm.store(Width::W, at(CPU, CONTROL), R8);
+        self.asm.store(Width::W, of_cpu(CONTROL), R8);
         if !self.has(EmitFault::X87ControlUnseen) {
-            self.asm.rm(Width::D, &[0xD9], 5, at(CPU, CONTROL));
+            self.asm.rm(Width::D, &[0xD9], 5, of_cpu(CONTROL));
         }
         // Nothing is pending.
         for line in [offset_of!(Lines, float_error), offset_of!(Lines, ignore_float_error)] {
-            self.asm.store_imm(Width::B, at(CPU, (offset_of!(Cpu, lines) + line) as i32), 0);
+            self.asm.store_imm(Width::B, of_cpu((offset_of!(Cpu, lines) + line) as i32), 0);
         }
         Some(())
     }
@@ -233,7 +233,7 @@ impl Translator<'_> {
             if segment.dynamic || segment.base != 0 {
                 self.offset(&op.ea);
             }
-            self.asm.store(Width::D, at(CPU, pointer(offset_of!(Pointers, data))), R8);
+            self.asm.store(Width::D, of_cpu(pointer(offset_of!(Pointers, data))), R8);
             if self.x87.data_segment != Some(op.ea.seg) {
                 self.x87.data_segment = Some(op.ea.seg);
                 self.copy_selector(op.ea.seg, offset_of!(Pointers, data_segment));
@@ -246,14 +246,14 @@ impl Translator<'_> {
         if self.is_followed_by_another() || self.has(EmitFault::X87PointerKept) {
             return;
         }
-        self.asm.store_imm(Width::D, at(CPU, pointer(offset_of!(Pointers, instruction))), self.eip);
-        self.asm.store_imm(Width::W, at(CPU, pointer(offset_of!(Pointers, opcode))), op.imm);
+        self.asm.store_imm(Width::D, of_cpu(pointer(offset_of!(Pointers, instruction))), self.eip);
+        self.asm.store_imm(Width::W, of_cpu(pointer(offset_of!(Pointers, opcode))), op.imm);
     }
 
     fn copy_selector(&mut self, seg: SegReg, field: usize) {
-        let selector = at(CPU, segment_field(seg, offset_of!(Segment, selector)));
+        let selector = of_cpu(segment_field(seg, offset_of!(Segment, selector)));
         self.asm.rm(Width::D, &[0x0F, 0xB7], RCX, selector);
-        self.asm.store(Width::W, at(CPU, pointer(field)), RCX);
+        self.asm.store(Width::W, of_cpu(pointer(field)), RCX);
     }
 
     /// The next instruction cannot but become the last one: nobody sees what is remembered of this one.
