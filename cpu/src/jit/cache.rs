@@ -1,6 +1,6 @@
 //! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
 
-use super::backend::{self, EdgeSite, Quirks, Runtime, Source, Stubs};
+use super::backend::{self, EdgeSite, Quirks, Runtime, Scratch, Source, Stubs};
 use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
 use super::mode::{JumpTable, Mode};
@@ -100,6 +100,7 @@ pub(crate) struct Jit {
     pub(super) left_by: HashMap<u16, u64>,
     /// What to do wrong.
     pub(super) emit_fault: Option<EmitFault>,
+    scratch: Scratch,
 }
 
 impl Jit {
@@ -151,6 +152,7 @@ impl Jit {
             stats: JitStats::default(),
             left_by: HashMap::new(),
             emit_fault: None,
+            scratch: Scratch::default(),
         })
     }
 
@@ -325,10 +327,10 @@ impl Jit {
     ) -> Option<u32> {
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
-        let mut insns = insns.to_vec();
         let mut mode = self.modes[self.current].mode;
-        let translate = |ops: &[Op], insns: &[Instruction], mode: &Mode| {
-            backend::translate(&Source {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut translate = |ops: &[Op], insns: &[Instruction], mode: &Mode| {
+            let source = Source {
                 insns,
                 ops,
                 eip,
@@ -341,18 +343,28 @@ impl Jit {
                 stubs: &self.stubs,
                 quirks: &self.quirks,
                 fault: self.emit_fault,
-            })
+            };
+            backend::translate(&source, &mut scratch)
         };
-        poll::mark(&mut ops, &insns, id);
-        let right = self.fault.and_then(|_| translate(&ops, &insns, &mode));
-        if let Some(fault) = self.fault {
-            fault.seed(&mut ops, &mut insns, &mut mode);
-        }
-        let Some(code) = translate(&ops, &insns, &mode) else {
+        poll::mark(&mut ops, insns, id);
+        let code = match self.fault {
+            None => translate(&ops, insns, &mode),
+            Some(fault) => {
+                let right = translate(&ops, insns, &mode);
+                let mut insns = insns.to_vec();
+                fault.seed(&mut ops, &mut insns, &mut mode);
+                let wrong = translate(&ops, &insns, &mode);
+                let differs =
+                    right.zip(wrong.as_ref()).is_some_and(|(right, wrong)| right.code != wrong.code);
+                self.fault_effects += u64::from(differs);
+                wrong
+            }
+        };
+        self.scratch = scratch;
+        let Some(code) = code else {
             self.stats.untranslated += 1;
             return None;
         };
-        self.fault_effects += u64::from(right.is_some_and(|right| right.code != code.code));
         let (place, rare_place) = (self.used, self.rare_used);
         let (often, rare) = code.code.split_at(code.rare);
         if often.len() > OFTEN - place || rare.len() > self.memory.len() - rare_place {
@@ -382,6 +394,7 @@ impl Jit {
             incoming: Vec::new(),
             ops,
         });
+        self.scratch.code = code.code;
         if self.by_source.len() <= source as usize {
             self.by_source.resize_with(source as usize + 1, Vec::new);
         }

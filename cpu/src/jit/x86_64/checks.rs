@@ -35,7 +35,7 @@ impl Translator<'_> {
     }
 
     pub(super) fn flush_islands(&mut self) {
-        for (site, slow) in std::mem::take(&mut self.checks) {
+        for (site, slow) in self.checks.drain(..) {
             self.failed |= !self.asm.bind8(site);
             let jump = self.asm.jmp();
             self.islands.push((jump, slow));

@@ -93,7 +93,8 @@ impl Translator<'_> {
     }
 
     pub(super) fn edge_stubs(&mut self) {
-        for (k, target, site) in std::mem::take(&mut self.stubs) {
+        for n in 0..self.stubs.len() {
+            let (k, target, site) = self.stubs[n];
             let Some(edge) = &mut self.edges[k] else { continue };
             if edge.stub == 0 {
                 edge.stub = self.s.rare_at + (self.asm.pos() - self.rare);

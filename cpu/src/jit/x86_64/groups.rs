@@ -20,7 +20,7 @@ const WORTH_IT: u32 = 3;
 const LONGEST: i32 = 256;
 
 /// Accesses checked together.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Group {
     /// First byte, as a displacement of the operand at the first access.
     pub low: i32,
@@ -58,9 +58,8 @@ struct Open {
     moved: i32,
 }
 
-/// Goes through a block and finds its groups.
-#[derive(Default)]
-struct Planner {
+/// Goes through blocks, one at a time, and finds their groups.
+pub(super) struct Planner {
     /// How often each register was written.
     versions: [u32; 8],
     /// Constant by which ESP has moved since it was last written otherwise.
@@ -68,6 +67,24 @@ struct Planner {
     open: Vec<Open>,
     /// Number of groups that were closed because a handler may run.
     barrier: usize,
+    /// Which accesses of each instruction belong to the groups that were found worth their check.
+    pub planned: Vec<Planned>,
+    best: Vec<usize>,
+    info: InstructionInfoFactory,
+}
+
+impl Default for Planner {
+    fn default() -> Planner {
+        Planner {
+            versions: [0; 8],
+            moved: 0,
+            open: Vec::new(),
+            barrier: 0,
+            planned: Vec::new(),
+            best: Vec::new(),
+            info: InstructionInfoFactory::new(),
+        }
+    }
 }
 
 impl Planner {
@@ -105,90 +122,99 @@ impl Planner {
         let key = self.key(SegReg::Ss, ESP as u8, 8, 0);
         self.add(key, disp, 4, write)
     }
-}
 
-/// The groups worth their check, and which accesses belong to them.
-pub(super) fn plan(insns: &[Instruction], ops: &[Op]) -> (Vec<Group>, Vec<Planned>) {
-    use Mnemonic::*;
-    let mut planner = Planner::default();
-    let mut planned = Vec::with_capacity(insns.len());
-    let mut info = InstructionInfoFactory::new();
-    for (insn, op) in insns.iter().zip(ops) {
-        let mut uses = Planned::default();
-        if !may_be_in_line(insn) {
-            planner.barrier = planner.open.len();
-        }
-        let explicit = (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Memory);
-        let size = insn.memory_size().size() as u32;
-        let ea = &op.ea;
-        let plain = ea.mask == u32::MAX && ea.base < 8 && (ea.seg as u8) < SegReg::Fs as u8;
-        if explicit && plain && matches!(size, 1 | 2 | 4 | 8) && insn.mnemonic() != Lea && is_general(insn) {
-            let reads_only =
-                matches!(insn.mnemonic(), Cmp | Test | Push | Mul | Imul | Div | Idiv | Jmp | Call)
-                    || x87::only_reads(insn);
-            let write = insn.op0_kind() == OpKind::Memory && !reads_only;
-            let key = planner.key(ea.seg, ea.base, ea.index, ea.scale);
-            uses.operand = Some(planner.add(key, ea.disp as i32, size, write));
-        }
-        // The stack, and constant changes of ESP.
-        let mut constant = true;
-        match insn.mnemonic() {
-            Push if size_of_push(insn) == 4 => {
-                uses.stack = Some(planner.stack(-4, true));
-                planner.moved -= 4;
+    /// The groups worth their check. Which accesses belong to them is in `planned`.
+    pub fn plan(&mut self, insns: &[Instruction], ops: &[Op]) -> [Group; SLOTS] {
+        use Mnemonic::*;
+        (self.versions, self.moved, self.barrier) = ([0; 8], 0, 0);
+        self.open.clear();
+        self.planned.clear();
+        for (insn, op) in insns.iter().zip(ops) {
+            let mut uses = Planned::default();
+            if !may_be_in_line(insn) {
+                self.barrier = self.open.len();
             }
-            Call => uses.stack = Some(planner.stack(-4, true)),
-            Pop if size_of_push(insn) == 4 && op.reg[0] as usize != ESP => {
-                uses.stack = Some(planner.stack(0, false));
-                planner.moved += 4;
-            }
-            Ret => uses.stack = Some(planner.stack(0, false)),
-            Leave => {
-                let key = planner.key(SegReg::Ss, EBP as u8, 8, 0);
-                uses.stack = Some(planner.add(key, 0, 4, false));
-                constant = false;
-            }
-            Add | Sub
-                if is_esp(insn)
-                    && insn.op1_kind() != OpKind::Register
-                    && insn.op1_kind() != OpKind::Memory =>
+            let explicit = (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Memory);
+            let size = insn.memory_size().size() as u32;
+            let ea = &op.ea;
+            let plain = ea.mask == u32::MAX && ea.base < 8 && (ea.seg as u8) < SegReg::Fs as u8;
+            if explicit
+                && plain
+                && matches!(size, 1 | 2 | 4 | 8)
+                && insn.mnemonic() != Lea
+                && is_general(insn)
             {
-                let by = op.imm as i32;
-                planner.moved =
-                    planner.moved.wrapping_add(if insn.mnemonic() == Add { by } else { by.wrapping_neg() });
+                let reads_only =
+                    matches!(insn.mnemonic(), Cmp | Test | Push | Mul | Imul | Div | Idiv | Jmp | Call)
+                        || x87::only_reads(insn);
+                let write = insn.op0_kind() == OpKind::Memory && !reads_only;
+                let key = self.key(ea.seg, ea.base, ea.index, ea.scale);
+                uses.operand = Some(self.add(key, ea.disp as i32, size, write));
             }
-            _ => constant = false,
-        }
-        for used in info.info(insn).used_registers() {
-            let writes = matches!(
-                used.access(),
-                OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
-            );
-            let full = used.register().full_register32();
-            if writes && full.is_gpr32() && !(constant && full.number() == ESP) {
-                planner.versions[full.number()] += 1;
-                if full.number() == ESP {
-                    planner.moved = 0;
+            // The stack, and constant changes of ESP.
+            let mut constant = true;
+            match insn.mnemonic() {
+                Push if size_of_push(insn) == 4 => {
+                    uses.stack = Some(self.stack(-4, true));
+                    self.moved -= 4;
+                }
+                Call => uses.stack = Some(self.stack(-4, true)),
+                Pop if size_of_push(insn) == 4 && op.reg[0] as usize != ESP => {
+                    uses.stack = Some(self.stack(0, false));
+                    self.moved += 4;
+                }
+                Ret => uses.stack = Some(self.stack(0, false)),
+                Leave => {
+                    let key = self.key(SegReg::Ss, EBP as u8, 8, 0);
+                    uses.stack = Some(self.add(key, 0, 4, false));
+                    constant = false;
+                }
+                Add | Sub
+                    if is_esp(insn)
+                        && insn.op1_kind() != OpKind::Register
+                        && insn.op1_kind() != OpKind::Memory =>
+                {
+                    let by = op.imm as i32;
+                    self.moved =
+                        self.moved.wrapping_add(if insn.mnemonic() == Add { by } else { by.wrapping_neg() });
+                }
+                _ => constant = false,
+            }
+            for used in self.info.info(insn).used_registers() {
+                let writes = matches!(
+                    used.access(),
+                    OpAccess::Write | OpAccess::ReadWrite | OpAccess::CondWrite | OpAccess::ReadCondWrite
+                );
+                let full = used.register().full_register32();
+                if writes && full.is_gpr32() && !(constant && full.number() == ESP) {
+                    self.versions[full.number()] += 1;
+                    if full.number() == ESP {
+                        self.moved = 0;
+                    }
                 }
             }
+            self.planned.push(uses);
         }
-        planned.push(uses);
+        self.choose()
     }
-    choose(planner, planned)
-}
 
-fn choose(planner: Planner, mut planned: Vec<Planned>) -> (Vec<Group>, Vec<Planned>) {
-    let mut best: Vec<usize> =
-        (0..planner.open.len()).filter(|&n| planner.open[n].group.uses >= WORTH_IT).collect();
-    best.sort_by_key(|&n| (std::cmp::Reverse(planner.open[n].group.uses), n));
-    best.truncate(SLOTS);
-    let renumber = |n: Option<usize>| n.and_then(|n| best.iter().position(|&b| b == n));
-    for uses in &mut planned {
-        uses.operand = renumber(uses.operand);
-        uses.stack = renumber(uses.stack);
+    fn choose(&mut self) -> [Group; SLOTS] {
+        let (open, best) = (&self.open, &mut self.best);
+        best.clear();
+        best.extend((0..open.len()).filter(|&n| open[n].group.uses >= WORTH_IT));
+        best.sort_unstable_by_key(|&n| (std::cmp::Reverse(open[n].group.uses), n));
+        best.truncate(SLOTS);
+        let renumber = |n: Option<usize>| n.and_then(|n| best.iter().position(|&b| b == n));
+        for uses in &mut self.planned {
+            uses.operand = renumber(uses.operand);
+            uses.stack = renumber(uses.stack);
+        }
+        let mut groups = [Group::default(); SLOTS];
+        for (slot, (group, &n)) in groups.iter_mut().zip(best.iter()).enumerate() {
+            *group = Group { slot, ..open[n].group };
+        }
+        groups
     }
-    let groups = best.iter().enumerate().map(|(slot, &n)| Group { slot, ..planner.open[n].group });
-    (groups.collect(), planned)
 }
 
 fn is_esp(insn: &Instruction) -> bool {

@@ -7,7 +7,7 @@
 //! No check touches the host's flags, because they are the guest's.
 
 use super::asm::{Asm, Mem, R8, RAX, RCX, RDX, Reg, Width, at};
-use super::groups::{Group, Planned, SLOTS, plan};
+use super::groups::{Group, Planned, Planner, SLOTS};
 use super::host::Quirks;
 use super::property::*;
 use super::simd::uses_xmm;
@@ -180,30 +180,51 @@ pub(super) struct Translator<'a> {
     /// MXCSR is the guest's.
     pub float: bool,
     pub x87: Known,
-    pub groups: Vec<Group>,
-    pub planned: Vec<Planned>,
+    pub groups: [Group; SLOTS],
+    pub planned: &'a [Planned],
     /// Groups whose check has been made.
     pub found: [bool; SLOTS],
     /// Where the check of the last access begins, R8 being linear, if it depends on nothing but the flat view.
     pub linear_at: Option<usize>,
 }
 
+/// What translations need room for, kept from one to the next: most blocks are short, and asking for memory costs more than filling
+/// it.
+#[derive(Default)]
+pub(in crate::jit) struct Scratch {
+    /// The last translation's code goes here when it is not needed any more.
+    pub code: Vec<u8>,
+    checks: Vec<(usize, Slow)>,
+    islands: Vec<(usize, Slow)>,
+    stubs: Vec<(usize, u32, usize)>,
+    after: Vec<(usize, bool, bool)>,
+    eips: Vec<u32>,
+    planner: Planner,
+}
+
+/// The room in `buffer`, empty.
+fn room<T>(buffer: &mut Vec<T>) -> Vec<T> {
+    buffer.clear();
+    std::mem::take(buffer)
+}
+
 /// `None` if the code would not fit its own short jumps.
-pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
-    let (groups, planned) = plan(s.insns, s.ops);
+pub(in crate::jit) fn translate(s: &Source<'_>, scratch: &mut Scratch) -> Option<Translated> {
+    let mut planner = std::mem::take(&mut scratch.planner);
+    let groups = planner.plan(s.insns, s.ops);
     let mut t = Translator {
         s,
-        asm: Asm::default(),
+        asm: Asm { buf: room(&mut scratch.code) },
         rare: usize::MAX,
         n: 0,
         eip: s.eip,
         next: s.eip,
-        checks: Vec::new(),
-        islands: Vec::new(),
-        stubs: Vec::new(),
+        checks: room(&mut scratch.checks),
+        islands: room(&mut scratch.islands),
+        stubs: room(&mut scratch.stubs),
         misses: Vec::new(),
-        after: Vec::new(),
-        eips: Vec::new(),
+        after: room(&mut scratch.after),
+        eips: room(&mut scratch.eips),
         edges: [None; 2],
         inlined: 0,
         failed: false,
@@ -212,18 +233,20 @@ pub(in crate::jit) fn translate(s: &Source<'_>) -> Option<Translated> {
         float: false,
         x87: Known::default(),
         groups,
-        planned,
+        planned: &planner.planned,
         found: [false; SLOTS],
         linear_at: None,
     };
     t.block();
-    (!t.failed).then_some(Translated {
-        ends: t.after.iter().map(|a| a.0 as u32).collect(),
-        code: t.asm.buf,
-        rare: t.rare,
-        edges: t.edges,
-        inlined: t.inlined,
-    })
+    let Translator { asm, rare, checks, islands, stubs, after, eips, edges, inlined, failed, .. } = t;
+    let ends = after.iter().map(|a| a.0 as u32).collect();
+    let code = asm.buf;
+    *scratch = Scratch { code: Vec::new(), checks, islands, stubs, after, eips, planner };
+    if failed {
+        scratch.code = code;
+        return None;
+    }
+    Some(Translated { ends, code, rare, edges, inlined })
 }
 
 impl Translator<'_> {
