@@ -1,7 +1,7 @@
 //! Many iterations of REP MOVS and REP STOS at once.
 //!
-//! Only where one by one would do exactly the same: upwards, with 32-bit addresses, inside one page at each end, both
-//! of which the fast views vouch for (plain RAM, permitted, no code, no watchpoint, no alignment check). Whatever else
+//! Only where one by one would do exactly the same: upwards, with 32-bit addresses, inside pages that are neighbours in memory at each
+//! end, all of which the fast views vouch for (plain RAM, permitted, no code, no watchpoint, no alignment check). Whatever else
 //! comes up is left to the single step, so nothing here can fault.
 
 use crate::Cpu;
@@ -22,22 +22,31 @@ fn possible(cpu: &Cpu, op: &Op) -> bool {
     !op.has(Prefix::A16) && !cpu.regs.flags.df()
 }
 
-/// Backing-store offset of `seg:offset` and how many elements, at most `most`, lie in its page.
+/// Backing-store offset of `seg:offset` and how many elements, at most `most`, lie there in a row: in its page, and in those behind
+/// it that are neighbours in the backing store, too.
 fn run_of<W: Word>(cpu: &Cpu, seg: SegReg, offset: u32, write: bool, most: u32) -> Option<(u32, u32)> {
     let s = &cpu.regs.seg[seg as usize];
     let linear = s.base.wrapping_add(offset);
-    let count = most.min((0x1000 - (linear & 0xFFF)) / W::BYTES);
-    if count == 0 {
-        return None;
-    }
-    let len = count * W::BYTES;
-    let fast = cpu.tlb.fast(cpu.view, linear);
-    let (permitted, tag) = if write {
-        (s.allows_write(offset, len), fast.write)
-    } else {
-        (s.allows_read(offset, len), fast.read)
+    let fast = |linear: u32| {
+        let fast = cpu.tlb.fast(cpu.view, linear);
+        let tag = if write { fast.write } else { fast.read };
+        (tag == linear & !0xFFF).then_some(fast.delta)
     };
-    (permitted && tag == linear & !0xFFF).then(|| (linear.wrapping_add(fast.delta), count))
+    let delta = fast(linear)?;
+    let in_page = 0x1000 - (linear & 0xFFF);
+    let mut bytes = in_page;
+    while in_page % W::BYTES == 0
+        && bytes / W::BYTES < most
+        && linear.checked_add(bytes).is_some_and(|next| fast(next) == Some(delta))
+    {
+        bytes += 0x1000;
+    }
+    let permitted = |&count: &u32| {
+        let len = count * W::BYTES;
+        count != 0 && if write { s.allows_write(offset, len) } else { s.allows_read(offset, len) }
+    };
+    let count = [bytes, in_page].map(|bytes| most.min(bytes / W::BYTES)).into_iter().find(permitted)?;
+    Some((linear.wrapping_add(delta), count))
 }
 
 pub(super) fn stos<W: Word>(cpu: &mut Cpu, op: &Op, most: u32) -> u32 {
