@@ -35,7 +35,7 @@ fn run_of<W: Word>(cpu: &Cpu, seg: SegReg, offset: u32, write: bool, most: u32) 
     let delta = fast(linear)?;
     let in_page = 0x1000 - (linear & 0xFFF);
     let mut bytes = in_page;
-    while in_page % W::BYTES == 0
+    while in_page.is_multiple_of(W::BYTES)
         && bytes / W::BYTES < most
         && linear.checked_add(bytes).is_some_and(|next| fast(next) == Some(delta))
     {
