@@ -437,6 +437,16 @@ fn who_asks_with_hypercalls_has_no_tables_of_its_own() {
 }
 
 #[test]
+fn ports_answer_all_ones_but_the_timer_stands_at_zero() {
+    let mut rig = Rig::initialised(false);
+    for (port, answer) in [(0x40, 0x1234_56FF), (0x42, 0x1234_5600), (0x61, 0x1234_56FF)] {
+        rig.guest.frame().eax = 0x1234_5678;
+        assert!(rig.executes(&[0xE4, port], 0), "in al, {port:x}h");
+        assert_eq!(rig.guest.frame().eax, answer, "{port:x}");
+    }
+}
+
+#[test]
 fn a_device_is_reached_by_plain_moves() {
     let mut rig = Rig::with_own_paging();
     let bar = RAM + (1 << 20);
