@@ -8,6 +8,7 @@ use crate::Cpu;
 use crate::event::Cause;
 use crate::fault::Fault;
 use crate::flags;
+use crate::mmu::View;
 use crate::regs::gpr;
 use crate::regs::{cr0, cr4};
 use crate::seg::{Descriptor, SegReg, Segment, SystemType, is_null, selector_index_bits};
@@ -100,14 +101,43 @@ impl Cpu {
         self.switch_task(selector, found, how, error)
     }
 
-    fn tss_read(&mut self, base: u32, at: u32, wide: bool) -> Result<u32, Fault> {
-        let linear = base.wrapping_add(at);
-        if wide { self.load_system::<u32>(linear) } else { Ok(self.load_system::<u16>(linear)?.to_u32()) }
+    /// Where in the backing store the `bytes` at `linear` are, if one check says that the processor can read, or write, all of them
+    /// for itself.
+    fn plain_system(&self, linear: u32, bytes: u32, write: bool) -> Option<u32> {
+        let fast = self.tlb.fast(View::Supervisor, linear);
+        let page = if write { fast.write } else { fast.read };
+        let there = page == linear & !0xFFF && linear & 0xFFF <= 0x1000 - bytes;
+        there.then(|| linear.wrapping_add(fast.delta))
     }
 
-    fn tss_write(&mut self, base: u32, at: u32, wide: bool, value: u32) -> Result<(), Fault> {
+    /// A field of the TSS at `base`, which is at `plain` if [`Self::plain_system`] says so.
+    #[inline(always)]
+    fn tss_read(&mut self, (plain, base): (Option<u32>, u32), at: u32, wide: bool) -> Result<u32, Fault> {
         let linear = base.wrapping_add(at);
-        if wide { self.store_system(linear, value) } else { self.store_system(linear, value as u16) }
+        match plain {
+            Some(offset) if wide => Ok(self.mem.read_at(offset + at)),
+            Some(offset) => Ok(self.mem.read_at::<u16>(offset + at).to_u32()),
+            None if wide => self.load_system(linear),
+            None => Ok(self.load_system::<u16>(linear)?.to_u32()),
+        }
+    }
+
+    #[inline(always)]
+    fn tss_write(
+        &mut self,
+        (plain, base): (Option<u32>, u32),
+        at: u32,
+        wide: bool,
+        value: u32,
+    ) -> Result<(), Fault> {
+        let linear = base.wrapping_add(at);
+        match plain {
+            Some(offset) if wide => self.mem.write_at(offset + at, value),
+            Some(offset) => self.mem.write_at(offset + at, value as u16),
+            None if wide => self.store_system(linear, value)?,
+            None => self.store_system(linear, value as u16)?,
+        }
+        Ok(())
     }
 
     /// Switch to the task of the TSS `found` under `selector`. The caller has checked type and presence.
@@ -180,7 +210,9 @@ impl Cpu {
         self.next_eip = incoming.eip;
         // Local breakpoints belong to the old task.
         self.regs.dr7 &= !0x155;
-        self.regs.seg = incoming.seg.map(Segment::null);
+        for (register, &selector) in self.regs.seg.iter_mut().zip(&incoming.seg) {
+            *register = Segment::null(selector);
+        }
         self.regs.ldtr = Segment::null(incoming.ldt);
         self.set_cpl(if v86 { 3 } else { incoming.seg[SegReg::Cs as usize] as u8 & 3 });
 
@@ -210,45 +242,50 @@ impl Cpu {
 
     fn read_incoming(&mut self, layout: &Layout, base: u32) -> Result<Incoming, Fault> {
         let wide = layout.wide;
+        let tss = (self.plain_system(base, layout.min_limit + 1, false), base);
         let mut incoming = Incoming {
-            cr3: if wide { self.tss_read(base, 28, true)? } else { 0 },
-            eip: self.tss_read(base, layout.eip, wide)?,
-            eflags: self.tss_read(base, layout.eflags, wide)?,
+            cr3: if wide { self.tss_read(tss, 28, true)? } else { 0 },
+            eip: self.tss_read(tss, layout.eip, wide)?,
+            eflags: self.tss_read(tss, layout.eflags, wide)?,
             gpr: [0; 8],
             seg: [0; 6],
             ldt: 0,
             trap: false,
         };
         for n in 0..8 {
-            let value = self.tss_read(base, layout.gpr_at(n), wide)?;
+            let value = self.tss_read(tss, layout.gpr_at(n), wide)?;
             incoming.gpr[n as usize] = if wide { value } else { value | 0xFFFF_0000 };
         }
         for n in 0..layout.segs as u32 {
-            incoming.seg[n as usize] = self.tss_read(base, layout.seg_at(n), false)? as u16;
+            incoming.seg[n as usize] = self.tss_read(tss, layout.seg_at(n), false)? as u16;
         }
-        incoming.ldt = self.tss_read(base, layout.ldt, false)? as u16;
+        incoming.ldt = self.tss_read(tss, layout.ldt, false)? as u16;
         if wide {
-            incoming.trap = self.tss_read(base, 100, false)? & 1 != 0;
+            incoming.trap = self.tss_read(tss, 100, false)? & 1 != 0;
         }
         Ok(incoming)
     }
 
     /// All writes to the outgoing TSS must be possible before the first is made.
     fn probe_outgoing(&mut self, layout: &Layout, base: u32) -> Result<(), Fault> {
+        if self.plain_system(base, layout.min_limit + 1, true).is_some() {
+            return Ok(());
+        }
         self.probe_system_write::<u16>(base.wrapping_add(layout.eip))?;
         self.probe_system_write::<u16>(base.wrapping_add(layout.seg_at(layout.segs as u32 - 1)))
     }
 
     fn save_outgoing(&mut self, layout: &Layout, base: u32, eflags: u32) -> Result<(), Fault> {
         let wide = layout.wide;
-        self.tss_write(base, layout.eip, wide, self.next_eip)?;
-        self.tss_write(base, layout.eflags, wide, eflags)?;
+        let tss = (self.plain_system(base, layout.min_limit + 1, true), base);
+        self.tss_write(tss, layout.eip, wide, self.next_eip)?;
+        self.tss_write(tss, layout.eflags, wide, eflags)?;
         for n in 0..8 {
-            self.tss_write(base, layout.gpr_at(n), wide, self.regs.gpr[n as usize])?;
+            self.tss_write(tss, layout.gpr_at(n), wide, self.regs.gpr[n as usize])?;
         }
         for n in 0..layout.segs as u32 {
             let selector = self.regs.seg[n as usize].selector;
-            self.tss_write(base, layout.seg_at(n), false, selector as u32)?;
+            self.tss_write(tss, layout.seg_at(n), false, selector as u32)?;
         }
         Ok(())
     }
@@ -291,6 +328,10 @@ impl Cpu {
         self.regs.seg[SegReg::Cs as usize] = Segment::from_descriptor(cs, cs_d);
         for seg in [SegReg::Ds, SegReg::Es, SegReg::Fs, SegReg::Gs] {
             let selector = incoming.seg[seg as usize];
+            #[cfg(jit)]
+            if self.load_quickly(seg, selector) {
+                continue;
+            }
             let loaded = self.prepare_segment(seg, selector).map_err(|fault| match fault.vector() {
                 crate::fault::vector::GP => Fault::ts(selector_index_bits(selector)),
                 _ => fault,

@@ -86,6 +86,18 @@ impl Cpu {
         Some(bytes)
     }
 
+    /// Load `seg` as a task switch does, whatever mode follows. Whether that was done.
+    pub(crate) fn load_quickly(&mut self, seg: SegReg, selector: u16) -> bool {
+        let checked = self.check_load(selector).is_some();
+        if checked
+            && let Some(jit) = &self.jit
+            && let Some(known) = jit.transfers.loads.known.get(place(selector))
+        {
+            self.regs.seg[seg as usize] = known.segment;
+        }
+        checked
+    }
+
     fn load_alike(&mut self, selector: u16, seg: usize) -> bool {
         self.check_load(selector).is_some() && self.put_if_alike(selector, seg) == Some(true)
     }
