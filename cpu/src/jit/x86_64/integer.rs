@@ -256,31 +256,56 @@ impl Translator<'_> {
     pub(super) fn flags_are_dead(&self) -> bool {
         let mut live = ARITH;
         for insn in &self.s.insns[self.n + 1..] {
-            let plain = matches!(
-                insn.mnemonic(),
+            let kills = match insn.mnemonic() {
                 Mnemonic::Add
-                    | Mnemonic::Sub
-                    | Mnemonic::And
-                    | Mnemonic::Or
-                    | Mnemonic::Xor
-                    | Mnemonic::Cmp
-                    | Mnemonic::Test
-                    | Mnemonic::Mov
-                    | Mnemonic::Lea
-                    | Mnemonic::Movzx
-                    | Mnemonic::Movsx
-                    | Mnemonic::Neg
-            );
+                | Mnemonic::Sub
+                | Mnemonic::And
+                | Mnemonic::Or
+                | Mnemonic::Xor
+                | Mnemonic::Cmp
+                | Mnemonic::Test
+                | Mnemonic::Mov
+                | Mnemonic::Lea
+                | Mnemonic::Movzx
+                | Mnemonic::Movsx
+                | Mnemonic::Neg
+                | Mnemonic::Inc
+                | Mnemonic::Dec
+                | Mnemonic::Imul
+                | Mnemonic::Mul => insn.rflags_modified(),
+                Mnemonic::Shl | Mnemonic::Shr | Mnemonic::Sar if insn.op1_kind() != OpKind::Register => {
+                    insn.rflags_modified()
+                }
+                // These write fewer flags than the manual lets them, or none if they have nothing to do.
+                Mnemonic::Shl
+                | Mnemonic::Shr
+                | Mnemonic::Sar
+                | Mnemonic::Rol
+                | Mnemonic::Ror
+                | Mnemonic::Bsf
+                | Mnemonic::Bsr
+                | Mnemonic::Bt
+                | Mnemonic::Bts
+                | Mnemonic::Btr
+                | Mnemonic::Btc
+                | Mnemonic::Not
+                | Mnemonic::Bswap
+                | Mnemonic::Xchg
+                | Mnemonic::Cdq
+                | Mnemonic::Cwde
+                | Mnemonic::Nop => 0,
+                _ => return false,
+            };
             let touches_memory = (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Memory)
                 && insn.mnemonic() != Mnemonic::Lea;
             let general = (0..insn.op_count()).all(|n| {
                 let r = insn.op_register(n);
                 insn.op_kind(n) != OpKind::Register || r.is_gpr8() || r.is_gpr16() || r.is_gpr32()
             });
-            if !plain || touches_memory || !general || insn.rflags_read() & ARITH != 0 {
+            if touches_memory || !general || insn.rflags_read() & ARITH != 0 {
                 return false;
             }
-            live &= !insn.rflags_modified();
+            live &= !kills;
             if live == 0 {
                 return true;
             }

@@ -163,7 +163,7 @@ impl Translator<'_> {
         if insn.op0_kind() != OpKind::Register || width(insn)? != Width::D {
             return None;
         }
-        let aside = !self.s.quirks.bit_tests;
+        let aside = !self.s.quirks.bit_tests && !self.flags_are_dead();
         if aside {
             self.save_flags();
         }
@@ -193,7 +193,7 @@ impl Translator<'_> {
         let opcode = [0x0F, if insn.mnemonic() == Mnemonic::Bsf { 0xBC } else { 0xBD }];
         let d = GUEST[op.reg[0] as usize];
         let mem = if insn.op1_kind() == OpKind::Memory { Some(self.memory(op, 4, false)?) } else { None };
-        let aside = !self.s.quirks.bit_scans;
+        let aside = !self.s.quirks.bit_scans && !self.flags_are_dead();
         if aside {
             self.save_flags();
         }
