@@ -14,9 +14,14 @@ const FAULT_WRITE: u32 = 2;
 const FAULT_USER: u32 = 4;
 const RW: u32 = bits::PRESENT | bits::WRITABLE;
 
+/// Aligned as a Guest's memory is: a frame's address has no bits of flags.
+#[repr(align(4096))]
+#[derive(Clone)]
+struct Page(#[allow(dead_code)] [u64; 512]);
+
 struct Rig {
     _frames: Vec<u64>,
-    _bytes: Vec<u64>,
+    _bytes: Vec<Page>,
     ram: GuestRam,
     shadow: Shadow,
 }
@@ -24,7 +29,7 @@ struct Rig {
 /// 64 KiB of RAM and a shadow in linear mode.
 fn linear() -> Rig {
     let mut frames = vec![0u64; 32 * 512];
-    let mut bytes = vec![0u64; 16 * 512];
+    let mut bytes = vec![Page([0; 512]); 16];
     // SAFETY: both vectors live in the rig and are used through these values only.
     let (pool, ram) = unsafe {
         (
