@@ -1,7 +1,7 @@
 //! From the run loop into compiled code and back.
 
 use super::backend::BUDGET_BASE;
-use super::{EmitFault, Jit, JitStats, Leave, Mapping, Mode};
+use super::{EmitFault, Jit, Leave, Mapping, Mode};
 use crate::Cpu;
 use crate::decode::{Op, Prefix};
 use crate::fault::Fault;
@@ -9,7 +9,6 @@ use crate::flags;
 use crate::mmu::flat::FlatViews;
 use crate::mmu::{Access, View};
 use crate::simd::mxcsr;
-use iced_x86::Code;
 use std::io;
 
 /// Instructions in one stay in compiled code at most.
@@ -242,24 +241,6 @@ impl Cpu {
     pub(crate) fn stop_compiling(&mut self) {
         self.jit = None;
         self.tlb.flat = None;
-    }
-
-    /// What the compiled engine did, if it is in use.
-    pub fn jit_stats(&self) -> Option<JitStats> {
-        self.jit.as_ref().map(|jit| {
-            let mut stats = jit.stats;
-            stats.tlb_fills = self.tlb.flat.as_ref().map_or(0, |flat| flat.fills());
-            stats
-        })
-    }
-
-    /// The `most` encodings whose handlers made compiled code leave most often: name and times.
-    pub fn jit_leaves(&self, most: usize) -> Vec<(String, u64)> {
-        let Some(jit) = &self.jit else { return Vec::new() };
-        let mut leaves: Vec<_> = jit.left_by.iter().map(|(&code, &times)| (code, times)).collect();
-        leaves.sort_unstable_by_key(|&(code, times)| (std::cmp::Reverse(times), code));
-        let name = |code| Code::try_from(usize::from(code)).map_or(String::new(), |code| format!("{code:?}"));
-        leaves.into_iter().take(most).map(|(code, times)| (name(code), times)).collect()
     }
 
     /// Compile wrongly from now on.

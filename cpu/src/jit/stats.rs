@@ -1,5 +1,8 @@
 //! What the compiled engine did, for people. No part of the machine state.
 
+use crate::Cpu;
+use iced_x86::Code;
+
 /// Counts since the engine was chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JitStats {
@@ -29,4 +32,24 @@ pub struct JitStats {
     pub untranslated: u64,
     /// Times everything was forgotten.
     pub flushes: u64,
+}
+
+impl Cpu {
+    /// What the compiled engine did, if it is in use.
+    pub fn jit_stats(&self) -> Option<JitStats> {
+        self.jit.as_ref().map(|jit| {
+            let mut stats = jit.stats;
+            stats.tlb_fills = self.tlb.flat.as_ref().map_or(0, |flat| flat.fills());
+            stats
+        })
+    }
+
+    /// The `most` encodings whose handlers made compiled code leave most often: name and times.
+    pub fn jit_leaves(&self, most: usize) -> Vec<(String, u64)> {
+        let Some(jit) = &self.jit else { return Vec::new() };
+        let mut leaves: Vec<_> = jit.left_by.iter().map(|(&code, &times)| (code, times)).collect();
+        leaves.sort_unstable_by_key(|&(code, times)| (std::cmp::Reverse(times), code));
+        let name = |code| Code::try_from(usize::from(code)).map_or(String::new(), |code| format!("{code:?}"));
+        leaves.into_iter().take(most).map(|(code, times)| (name(code), times)).collect()
+    }
 }

@@ -5,7 +5,7 @@
 
 use super::Access;
 use super::TlbEntry;
-use super::tlb::View;
+use super::tlb::{Rights, View};
 use crate::Cpu;
 use crate::fault::Fault;
 use crate::mem::{PageKind, RegionKind};
@@ -214,30 +214,30 @@ impl Cpu {
         if self.view == View::Checked || self.watches_page(linear) {
             return;
         }
+        let entry = self.paging().then(|| self.tlb.lookup(linear));
+        if let Some((offset, rights)) = self.fast_rights(view, phys, entry) {
+            self.tlb.fill_fast(view, linear, offset, access, rights);
+        }
+    }
+
+    /// The place in the backing store of the page at `phys`, translated by `entry` if there is paging, and what may be fast there;
+    /// `None` for a device.
+    #[inline]
+    fn fast_rights(&self, view: View, phys: u64, entry: Option<TlbEntry>) -> Option<(u32, Rights)> {
         let (offset, ram) = match self.mem.page_kind(self.gate_a20(phys)) {
             PageKind::Ram(offset) => (offset, true),
             PageKind::Rom(offset) => (offset, false),
-            PageKind::Bus => return,
+            PageKind::Bus => return None,
         };
-        let entry = self.paging().then(|| self.tlb.lookup(linear));
-        let rights = self.fast_rights(view, offset, ram, entry);
-        self.tlb.fill_fast(view, linear, offset, access, rights);
-    }
-
-    /// What may be fast in a page of RAM or ROM at `offset`, translated by `entry` if there is paging: writes, fetches, going on into
-    /// neighbours.
-    #[inline]
-    fn fast_rights(&self, view: View, offset: u32, ram: bool, entry: Option<TlbEntry>) -> [bool; 3] {
-        let user = view == View::User;
         let write = ram && self.mem.allows_fast_writes(offset);
-        match entry {
-            Some(entry) => [
-                write && entry.is_dirty() && self.permits(entry, Access::Write, user),
-                self.permits(entry, Access::Fetch, user),
-                false,
-            ],
-            None => [write, true, true],
-        }
+        let permits = |access| entry.is_none_or(|entry| self.permits(entry, access, view == View::User));
+        let dirty = entry.is_none_or(TlbEntry::is_dirty);
+        let rights = Rights {
+            write: write && dirty && permits(Access::Write),
+            fetch: permits(Access::Fetch),
+            join: entry.is_none(),
+        };
+        Some((offset, rights))
     }
 
     /// Compiled code found nothing in its flat view for a byte at `linear` that an instruction is about to read or write. Whether
@@ -263,12 +263,7 @@ impl Cpu {
         } else {
             (linear as u64, None)
         };
-        let (offset, ram) = match self.mem.page_kind(self.gate_a20(phys)) {
-            PageKind::Ram(offset) => (offset, true),
-            PageKind::Rom(offset) => (offset, false),
-            PageKind::Bus => return false,
-        };
-        let rights = self.fast_rights(view, offset, ram, entry);
+        let Some((offset, rights)) = self.fast_rights(view, phys, entry) else { return false };
         let Some(flat) = &mut self.tlb.flat else { return false };
         flat.fill(view, linear, offset, access, rights);
         !self.attention && flat.permits(view as usize, linear, access)

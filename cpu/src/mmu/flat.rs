@@ -14,6 +14,7 @@
 //! So a hit needs no tag, no compare and no flag: index, load, and a jump if the result is zero. As the fast views,
 //! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
 
+use super::tlb::Rights;
 use super::{Access, View};
 use memmap2::MmapMut;
 use std::io;
@@ -267,17 +268,12 @@ impl FlatViews {
 
     /// Mirror of `Tlb::fill_fast`.
     #[inline]
-    pub fn fill(
-        &mut self,
-        view: View,
-        linear: u32,
-        offset: u32,
-        access: Access,
-        [write, fetch, join]: [bool; 3],
-    ) {
+    pub fn fill(&mut self, view: View, linear: u32, offset: u32, access: Access, rights: Rights) {
         match access {
-            Access::Read | Access::Write => self.fill_data(view as usize, linear, offset, write, join),
-            Access::Fetch if fetch => self.fill_fetch(view as usize, linear, offset),
+            Access::Read | Access::Write => {
+                self.fill_data(view as usize, linear, offset, rights.write, rights.join);
+            }
+            Access::Fetch if rights.fetch => self.fill_fetch(view as usize, linear, offset),
             Access::Fetch => {}
         }
     }

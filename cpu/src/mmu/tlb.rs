@@ -114,6 +114,15 @@ pub enum View {
     Checked,
 }
 
+/// What else may be fast in a page of which an access is made fast.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Rights {
+    pub write: bool,
+    pub fetch: bool,
+    /// Compiled code's accesses may go on into neighbours that are neighbours in RAM.
+    pub join: bool,
+}
+
 /// One line of a fast view. A tag is the linear address of the page, or [`NO_PAGE`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FastEntry {
@@ -314,19 +323,11 @@ impl Tlb {
         &self.fast[view as usize][(linear >> 12) as usize % FAST]
     }
 
-    /// Make accesses like `access` to the page of `linear` fast: data, with writes if `write`, or fetches if `fetch`.
-    /// `offset` is the page's place in RAM. With `join`, compiled code's accesses may go on into neighbours that are neighbours
-    /// in RAM.
+    /// Make accesses like `access` to the page of `linear` fast, data or fetches, as far as `rights` go. `offset` is the page's
+    /// place in RAM.
     ///
     /// Each kind is made fast by an access of that kind, so that what is fast here is fast for compiled code.
-    pub(crate) fn fill_fast(
-        &mut self,
-        view: View,
-        linear: u32,
-        offset: u32,
-        access: Access,
-        [write, fetch, join]: [bool; 3],
-    ) {
+    pub(crate) fn fill_fast(&mut self, view: View, linear: u32, offset: u32, access: Access, rights: Rights) {
         if view == View::Checked {
             return;
         }
@@ -338,13 +339,13 @@ impl Tlb {
             *entry = FastEntry { delta: (offset & !0xFFF).wrapping_sub(page), ..EMPTY };
         }
         match access {
-            Access::Read | Access::Write => (entry.read, entry.write) = (page, tag(write)),
-            Access::Fetch => entry.fetch = tag(fetch),
+            Access::Read | Access::Write => (entry.read, entry.write) = (page, tag(rights.write)),
+            Access::Fetch => entry.fetch = tag(rights.fetch),
         }
         self.used[view as usize].insert(index);
         #[cfg(jit)]
         if let Some(flat) = &mut self.flat {
-            flat.fill(view, linear, offset, access, [write, fetch, join]);
+            flat.fill(view, linear, offset, access, rights);
         }
     }
 

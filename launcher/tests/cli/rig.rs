@@ -144,7 +144,8 @@ pub const ECHO: &[u8] = &[
     0xE6, 0xF4, // out 0xf4, al
 ];
 
-/// The parts are in the text, one after the other.
+/// `parts` appear one after the other.
+#[track_caller]
 pub fn assert_in_order(text: &str, parts: &[&str]) {
     let mut rest = text;
     for part in parts {

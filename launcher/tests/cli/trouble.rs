@@ -12,8 +12,6 @@ fn shell(folder: &Folder, options: &[&str], lines: &[&str]) -> Outcome {
     ringside(options.iter().copied().chain(["--script", &script]).chain(LIMIT))
 }
 
-/// `parts` appear one after the other.
-#[track_caller]
 /// The kernel takes the memory back from who has most of it, and everything else goes on.
 #[test]
 fn out_of_memory_is_the_greedy_programs_end_alone() {
@@ -21,8 +19,8 @@ fn out_of_memory_is_the_greedy_programs_end_alone() {
         &Folder::new(),
         &["--mem", "32"],
         &[
-            "echo $(seq 1000 | wc -l) > /tmp/kept; tail -c +1 /dev/zero | tail; echo ended $?",
-            "cat /tmp/kept; poweroff",
+            "echo $(seq 1000 | wc -l) > /kept; tail -c +1 /dev/zero | tail; echo ended $?",
+            "cat /kept; poweroff",
         ],
     );
     assert_eq!(outcome.status, 0, "{outcome:?}");
