@@ -255,6 +255,16 @@ impl BlockCache {
         &self.slab[id as usize].ops
     }
 
+    /// A few more blocks may make the cache start over.
+    pub(crate) fn is_nearly_full(&self) -> bool {
+        self.slab.len() + 64 > CAPACITY
+    }
+
+    /// Whether the compiled engine has looked for block `id`.
+    pub(crate) fn was_visited(&self, id: u32) -> bool {
+        self.slab[id as usize].warmth != 0
+    }
+
     /// Count a visit of block `id`; returns how many there were.
     pub(crate) fn warm_up(&mut self, id: u32) -> u8 {
         let block = &mut self.slab[id as usize];

@@ -23,6 +23,10 @@ const ROOM: usize = 1 << 18;
 const MODES: usize = 32;
 /// Compiled blocks at most.
 const BLOCKS: usize = 1 << 18;
+/// Edges of a block at most: each is known by the block's number times this and its own.
+pub(super) const EDGES: u32 = 32;
+/// Decoded blocks that become one compiled block at most; a branch ends each.
+pub(super) const MOST_SECTIONS: usize = 6;
 /// See [`Jit::warm`].
 const WARM: u8 = 3;
 /// What compiling a block that is soon forgotten costs, and starting over, in interpreted instructions.
@@ -41,15 +45,17 @@ pub(super) struct Compiled {
     pub len: usize,
     rare: (usize, usize),
     pub eip: u32,
+    /// Its accesses are checked one by one: for edges that ask for it.
+    plain: bool,
     /// Its page in the backing store.
     frame: u32,
     /// Guest bytes, and where the code of each instruction ends.
     pub bytes: u32,
     pub ends: Vec<u32>,
     mode: usize,
-    edges: [Option<EdgeSite>; 2],
+    edges: Vec<EdgeSite>,
     /// What each edge is linked to.
-    links: [u32; 2],
+    links: Vec<u32>,
     /// Edges linked to this block (or that were).
     incoming: Vec<u32>,
     pub ops: Box<[Op]>,
@@ -293,11 +299,11 @@ impl Jit {
         self.modes[self.current].table.find(eip, frame)
     }
 
-    /// The compiled form of decoded block `source` for `eip` in the current mode; in the jump table from now on.
-    pub fn find(&mut self, source: u32, eip: u32) -> Option<u32> {
+    /// The compiled form of decoded block `source` for `eip` in the current mode; in the jump table from now on, unless it is plain.
+    pub fn find(&mut self, source: u32, eip: u32, plain: bool) -> Option<u32> {
         let id = *self.by_source.get(source as usize)?.iter().find(|&&id| {
             let b = &self.blocks[id as usize];
-            b.eip == eip && b.mode == self.current
+            b.eip == eip && b.mode == self.current && b.plain == plain && !b.ops.is_empty()
         })?;
         self.put_in_table(id);
         Some(id)
@@ -305,6 +311,9 @@ impl Jit {
 
     fn put_in_table(&mut self, id: u32) {
         let b = &self.blocks[id as usize];
+        if b.plain {
+            return;
+        }
         let code = self.memory.address(b.place) as u64;
         self.modes[b.mode].table.set(b.eip, b.frame, code);
     }
@@ -314,16 +323,17 @@ impl Jit {
         self.memory.address(self.blocks[id as usize].place) as u64
     }
 
-    /// Compile decoded block `source`, whose instructions are `ops`, for `eip` in the current mode. If it goes on in the
+    /// Compile `ops`, those of decoded blocks `sources`, for `eip` in the current mode. If they go on in the
     /// next page, `tail` is that page's number and its page in the backing store.
     pub fn compile(
         &mut self,
-        source: u32,
+        sources: &[u32],
         ops: Vec<Op>,
         insns: &[Instruction],
         eip: u32,
         frame: u32,
         tail: Option<(u32, u32)>,
+        plain: bool,
     ) -> Option<u32> {
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
@@ -336,7 +346,8 @@ impl Jit {
                 eip,
                 tail,
                 mode,
-                edge: id * 2,
+                plain,
+                edge: id * EDGES,
                 at: self.used,
                 rare_at: self.rare_used,
                 dispatch: self.modes[self.current].dispatch,
@@ -387,25 +398,34 @@ impl Jit {
             bytes,
             ends: code.ends,
             eip,
+            plain,
             frame,
             mode: self.current,
+            links: vec![NOTHING; code.edges.len()],
             edges: code.edges,
-            links: [NOTHING; 2],
             incoming: Vec::new(),
             ops,
         });
         self.scratch.code = code.code;
-        if self.by_source.len() <= source as usize {
-            self.by_source.resize_with(source as usize + 1, Vec::new);
+        for &source in sources {
+            if self.by_source.len() <= source as usize {
+                self.by_source.resize_with(source as usize + 1, Vec::new);
+            }
+            self.by_source[source as usize].push(id);
         }
-        self.by_source[source as usize].push(id);
         self.put_in_table(id);
         Some(id)
     }
 
+    /// Whether edge number `edge` leads to a plain block.
+    pub fn asks_for_plain(&self, edge: u32) -> bool {
+        let block = self.blocks.get((edge / EDGES) as usize);
+        block.and_then(|b| b.edges.get((edge % EDGES) as usize)).is_some_and(|site| site.plain)
+    }
+
     /// What edge number `edge` is linked to, if that is the code for `eip` in page `frame` of the backing store.
     pub fn linked(&self, edge: u32, eip: u32, frame: u32) -> Option<u64> {
-        let target = self.blocks.get(edge as usize / 2)?.links[edge as usize % 2];
+        let target = *self.blocks.get((edge / EDGES) as usize)?.links.get((edge % EDGES) as usize)?;
         let to = self.blocks.get(target as usize)?;
         let same = to.eip == eip && to.frame == frame && to.mode == self.current;
         same.then(|| self.memory.address(to.place) as u64)
@@ -413,11 +433,11 @@ impl Jit {
 
     /// Edge number `edge` leads to block `target` from now on.
     pub fn link(&mut self, edge: u32, target: u32) {
-        let (from, k) = (edge as usize / 2, edge as usize % 2);
+        let (from, k) = ((edge / EDGES) as usize, (edge % EDGES) as usize);
         let Some(source) = self.blocks.get(from) else { return };
-        let Some(site) = source.edges[k] else { return };
+        let Some(&site) = source.edges.get(k) else { return };
         let to = &self.blocks[target as usize];
-        if site.target != to.eip || source.mode != to.mode {
+        if site.target != to.eip || site.plain != to.plain || source.mode != to.mode {
             return;
         }
         if site.guard.is_none() && source.frame != to.frame {
@@ -439,9 +459,9 @@ impl Jit {
     }
 
     fn unlink(&mut self, edge: u32) {
-        let (from, k) = (edge as usize / 2, edge as usize % 2);
+        let (from, k) = ((edge / EDGES) as usize, (edge % EDGES) as usize);
         self.blocks[from].links[k] = NOTHING;
-        if let Some(site) = self.blocks[from].edges[k] {
+        if let Some(site) = self.blocks[from].edges.get(k) {
             self.memory.write(site.jump, &backend::jump_distance(site.jump, site.stub));
         }
     }
@@ -453,17 +473,21 @@ impl Jit {
             return;
         }
         for id in self.by_source.get_mut(source as usize).map(std::mem::take).unwrap_or_default() {
+            if self.blocks[id as usize].ops.is_empty() {
+                continue;
+            }
             self.stats.invalidated += 1;
             self.debt += COST_OF_BLOCK;
             for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {
                 let keep = self.emit_fault == Some(EmitFault::DeadLinkKept);
-                if !keep && self.blocks[edge as usize / 2].links[edge as usize % 2] == id {
+                let link = self.blocks[(edge / EDGES) as usize].links.get((edge % EDGES) as usize);
+                if !keep && link == Some(&id) {
                     self.unlink(edge);
                 }
             }
             let address = self.address(id);
             let block = &mut self.blocks[id as usize];
-            block.edges = [None; 2];
+            block.edges.clear();
             self.graveyard.push(std::mem::take(&mut block.ops));
             let (mode, eip) = (block.mode, block.eip);
             self.modes[mode].table.remove(eip, address);

@@ -20,6 +20,10 @@ macro_rules! faults {
 faults! {
     /// A block costs one instruction less than it has.
     BudgetShort "budget-short",
+    /// A branch inside a block that is taken pays for what it jumps over.
+    SectionOwed "section-owed",
+    /// Where a group is outlives the handler of an instruction in the middle of it.
+    GroupKept "group-kept",
     /// AF stays as the host's shifts leave it.
     ShiftAfKept "shift-af-kept",
     /// SF, ZF and PF stay as the host's multiplications leave them.

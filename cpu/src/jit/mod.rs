@@ -37,6 +37,7 @@ use crate::fault::Fault;
 use x86_64 as backend;
 
 pub(crate) use cache::Jit;
+use cache::{EDGES, MOST_SECTIONS};
 pub use dump::CompiledBlock;
 pub use emit_fault::EmitFault;
 pub use fault::JitFault;
@@ -74,7 +75,7 @@ pub(crate) struct Frame {
     pub edge: u32,
     /// MXCSR while no guest instruction is executed in line.
     pub host_mxcsr: u32,
-    /// What to add to linear addresses of groups of accesses, or 0; forgotten when a handler runs.
+    /// Host addresses of groups of accesses.
     pub hosts: [u64; backend::SLOTS],
     /// For an instruction with two memory operands.
     pub spare: u32,

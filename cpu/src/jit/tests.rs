@@ -297,7 +297,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 26] = [
+        let directed: [fn() -> Cpu; 28] = [
             product,
             pushed,
             divided,
@@ -319,6 +319,8 @@ fn every_fault_is_seen() {
             written_later,
             conditions,
             floating,
+            regrouped,
+            sections,
             quick_tests::rings,
             quick_tests::tables,
             quick_tests::awaited,
@@ -513,6 +515,41 @@ fn reloaded() -> Cpu {
     cpu
 }
 
+/// Accesses of one group, and in the middle of them, through another register, a store to their page. That page's table entry
+/// says another frame by then, and the store is the first that has to look.
+fn regrouped() -> Cpu {
+    let entry = TABLE + 4 * 0x30;
+    let code = [
+        &[0x0F, 0x01, 0x3B][..], // invlpg [ebx]
+        &[0x8B, 0x03],           // mov eax, [ebx]
+        &[0x81, 0x35],           // xor dword [entry], 0x1000
+        &entry.to_le_bytes(),
+        &[0, 0x10, 0, 0],
+        &[0x89, 0x0E],       // mov [esi], ecx
+        &[0x8B, 0x53, 0x04], // mov edx, [ebx + 4]
+        &[0x03, 0x7B, 0x08], // add edi, [ebx + 8]
+        &[0x80, 0x25],       // and byte [entry], ~dirty
+        &entry.to_le_bytes(),
+        &[0xBF],
+        &[0xEB, 0xDB], // jmp back
+    ]
+    .concat();
+    let mut cpu = machine(0, &code, [0, 7, 0, 0x30000, STACK, 0, 0x30100, 0], None);
+    for n in 0..4 {
+        cpu.phys_write(0x30000 + 4 * n, 0x1111_1111u32);
+        cpu.phys_write(0x31000 + 4 * n, 0x2222_2222u32);
+    }
+    cpu
+}
+
+/// inc eax; test al, 3; je to inc ebx; dec ecx; js to inc ebx; inc edx; jmp back: blocks that go on behind branches, of which some
+/// are taken sometimes.
+fn sections() -> Cpu {
+    let code =
+        [0x40, 0xA8, 3, 0x74, 7, 0x49, 0x78, 4, 0x42, 0x42, 0xEB, 0xF4, 0x43, 0x8D, 0x49, 7, 0xEB, 0xEE];
+    machine(3, &code, [0, 9, 0, 0, STACK, 0, 0, 0], None)
+}
+
 /// A jump to another page and back, while mov cr3 changes what that page is: inc eax there, inc ebx here.
 fn remapped() -> Cpu {
     // 0x1000: jmp 0x30000      0x30000: inc eax (or ebx); jmp 0x1005      0x1005: mov cr3, edx; xchg ecx, edx; jmp 0x1000
@@ -549,6 +586,8 @@ fn directed_programs_agree() {
         written_later,
         conditions,
         floating,
+        regrouped,
+        sections,
     ] {
         for step in [1, 5, 37] {
             lockstep(make, (1..200).step_by(step));

@@ -3,10 +3,11 @@
 //!
 //! JRCXZ reaches 127 bytes. Islands stand behind the block, or are skipped by a jump in the middle of a long one.
 
-use super::asm::{R8, R9, R10, Width};
+use super::asm::{R8, R9, R10, Width, at};
 use super::property::*;
 use super::stubs::EIP;
-use super::translate::{Flow, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
+use super::translate::After;
+use super::translate::{BUDGET, Flow, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
 use super::x87::Known;
 use crate::jit::EmitFault;
 use iced_x86::{Code, FlowControl, Instruction};
@@ -20,7 +21,13 @@ impl Translator<'_> {
 
     /// Whether islands emitted here would be in reach of their checks.
     pub(super) fn islands_reach(&self) -> bool {
-        self.checks.iter().enumerate().all(|(k, (site, _))| self.asm.pos() + 2 + 5 * k <= site + 1 + REACH)
+        self.islands_reach_over(0)
+    }
+
+    /// The same behind so many bytes more.
+    pub(super) fn islands_reach_over(&self, bytes: usize) -> bool {
+        let pos = self.asm.pos() + bytes;
+        self.checks.iter().enumerate().all(|(k, (site, _))| pos + 2 + 5 * k <= site + 1 + REACH)
     }
 
     /// Emit islands in the middle of the flow.
@@ -49,6 +56,10 @@ impl Translator<'_> {
                 Slow::Alone(alone) => {
                     self.reach_here(site);
                     self.check_alone(alone);
+                }
+                Slow::Group(g) => {
+                    self.reach_here(site);
+                    self.group_failed(g);
                 }
                 Slow::Refill(r) => {
                     self.reach_here(site);
@@ -87,9 +98,7 @@ impl Translator<'_> {
                     let (n, wrong, float) = match slow {
                         Slow::Insn(n, wrong, float) => (n, Some(wrong), float),
                         Slow::Saved(n, float) => (n + SAVED, None, float),
-                        Slow::Budget | Slow::Alone(_) | Slow::Refill(_) | Slow::Quad(..) | Slow::X87(_) => {
-                            continue;
-                        }
+                        _ => continue,
                     };
                     if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
                         self.reach(site, self.place(place));
@@ -112,7 +121,14 @@ impl Translator<'_> {
                         self.asm.load(Width::D, R8, of_cpu(EIP));
                         self.jump_to(self.s.dispatch);
                     } else {
-                        let (after, float, x87) = self.after[n];
+                        let After { pos, float, x87, in_group } = self.after[n];
+                        if in_group && !self.has(EmitFault::GroupKept) {
+                            // What the group found may be gone.
+                            self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.left[n] as i32 - 1));
+                            self.asm.mov_imm(R8, self.eips[n].wrapping_add(self.s.ops[n].len as u32));
+                            self.jump_to(self.s.dispatch);
+                            continue;
+                        }
                         if float {
                             self.emit_float_on();
                         }
@@ -120,7 +136,7 @@ impl Translator<'_> {
                             self.call_place(self.s.stubs.x87_in);
                         }
                         let site = self.asm.jmp();
-                        self.reach(site, self.place(after));
+                        self.reach(site, self.place(pos));
                     }
                 }
             }
@@ -137,7 +153,7 @@ impl Translator<'_> {
 
     /// Call the handler of instruction `n`; with `checked`, leave if the mode is not the same after it.
     pub(super) fn emit_call(&mut self, n: usize, checked: bool) {
-        let left = (self.s.ops.len() - n) as u32;
+        let left = self.left[n];
         self.asm.mov_imm64(R10, std::ptr::from_ref(&self.s.ops[n]) as u64);
         self.asm.mov_imm(R9, left);
         let late = if self.has(EmitFault::FaultAfter) { self.s.ops[n].len as u32 } else { 0 };
@@ -159,6 +175,8 @@ impl Translator<'_> {
         self.put_right();
         self.float_off();
         self.x87 = Known::default();
+        self.found = Default::default();
+        self.held = false;
         self.then = Wrong::Nothing;
         let ends = insn.flow_control() != FlowControl::Next;
         self.emit_call(self.n, ends || changes_mode(insn));

@@ -34,13 +34,13 @@ impl Translator<'_> {
         if pos < self.rare { self.s.at + pos } else { self.s.rare_at + (pos - self.rare) }
     }
 
-    /// Go to `target`: edge `k`.
-    pub(super) fn edge(&mut self, k: usize, target: u32) {
+    /// Go to `target`.
+    pub(super) fn edge(&mut self, target: u32) {
         if self.is_near(target) {
             let site = self.asm.jmp();
-            self.near_edge(k, target, site);
+            self.near_edge(target, site);
         } else {
-            self.far_edge(k, target);
+            self.far_edge(target);
         }
     }
 
@@ -50,14 +50,14 @@ impl Translator<'_> {
         base.wrapping_add(target) >> 12 == base.wrapping_add(self.s.eip) >> 12
     }
 
-    /// The jump whose rel32 is at `site` is edge `k`. Its page is mapped as long as this one is.
-    pub(super) fn near_edge(&mut self, k: usize, target: u32, site: usize) {
-        self.edges[k] = Some(EdgeSite { target, guard: None, jump: self.s.at + site, stub: 0 });
-        self.stubs.push((k, target, site));
+    /// The jump whose rel32 is at `site` is an edge. Its page is mapped as long as this one is.
+    pub(super) fn near_edge(&mut self, target: u32, site: usize) {
+        self.stubs.push((self.edges.len(), site));
+        self.edges.push(EdgeSite { target, guard: None, jump: self.s.at + site, stub: 0, plain: false });
     }
 
     /// The target's page must still be where it was when the edge was made.
-    pub(super) fn far_edge(&mut self, k: usize, target: u32) {
+    pub(super) fn far_edge(&mut self, target: u32) {
         let page = self.s.mode.cs().base.wrapping_add(target) >> 12;
         let compare = self.asm.pos();
         self.asm.load(Width::D, RCX, at(VIEW, flat::FETCH + page as i32 * 8));
@@ -71,9 +71,33 @@ impl Translator<'_> {
         self.asm.bytes(&[0xE3, 5]);
         let miss = self.asm.jmp();
         let jump = self.asm.jmp();
-        self.edges[k] = Some(EdgeSite { target, guard, jump: self.s.at + jump, stub: 0 });
+        let k = self.edges.len();
+        self.edges.push(EdgeSite { target, guard, jump: self.s.at + jump, stub: 0, plain: false });
         self.misses.push((k, page, miss, compare));
-        self.stubs.push((k, target, jump));
+        self.stubs.push((k, jump));
+    }
+
+    /// An edge to the plain block that begins with this instruction; its jump is in a slow path.
+    pub(super) fn plain_edge(&mut self) -> usize {
+        self.edges.push(EdgeSite { target: self.eip, guard: None, jump: 0, stub: 0, plain: true });
+        self.edges.len() - 1
+    }
+
+    /// The jump of edge `k` has its rel32 at `site`, and what it needs while it leads nowhere stands here.
+    pub(super) fn plain_edge_here(&mut self, k: usize, site: usize) {
+        self.edges[k].jump = self.place(site);
+        self.edge_stub(k, site);
+    }
+
+    /// Where edge `k`, whose rel32 is at `site`, goes while it leads nowhere.
+    fn edge_stub(&mut self, k: usize, site: usize) {
+        let stub = self.place(self.asm.pos());
+        self.edges[k].stub = stub;
+        self.reach(site, stub);
+        self.asm.store_imm(Width::D, of_cpu(EIP), self.edges[k].target);
+        self.asm.store_imm(Width::D, of_cpu(EDGE), self.s.edge + k as u32);
+        self.asm.mov_imm(RCX, Leave::Edge as u32);
+        self.jump_to(self.s.stubs.seek);
     }
 
     /// Where guards fail: the page is looked up, and they get another try.
@@ -86,27 +110,14 @@ impl Translator<'_> {
             let again = self.asm.jmp();
             self.reach(again, self.place(compare));
             let unknown = self.asm.jmp();
-            if let Some(edge) = self.edges[k] {
-                self.reach(unknown, edge.stub);
-            }
+            self.reach(unknown, self.edges[k].stub);
         }
     }
 
     pub(super) fn edge_stubs(&mut self) {
         for n in 0..self.stubs.len() {
-            let (k, target, site) = self.stubs[n];
-            let Some(edge) = &mut self.edges[k] else { continue };
-            if edge.stub == 0 {
-                edge.stub = self.s.rare_at + (self.asm.pos() - self.rare);
-                self.reach_here(site);
-                self.asm.store_imm(Width::D, of_cpu(EIP), target);
-                self.asm.store_imm(Width::D, of_cpu(EDGE), self.s.edge + k as u32);
-                self.asm.mov_imm(RCX, Leave::Edge as u32);
-                self.jump_to(self.s.stubs.seek);
-            } else {
-                let stub = edge.stub;
-                self.reach(site, stub);
-            }
+            let (k, site) = self.stubs[n];
+            self.edge_stub(k, site);
         }
         self.missed();
     }

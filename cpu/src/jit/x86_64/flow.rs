@@ -24,13 +24,19 @@ impl Translator<'_> {
             if target > self.s.mode.cs().bounds.1 {
                 return None;
             }
+            if self.n + 1 < self.s.ops.len() {
+                // The block goes on where it is not taken. Only branches inside the page are followed so.
+                let taken = self.asm.jcc(cc);
+                self.near_edge(target, taken);
+                return Some(Flow::Next);
+            }
             let taken = self.asm.jcc(cc);
-            self.edge(1, self.next);
+            self.edge(self.next);
             if self.is_near(target) {
-                self.near_edge(0, target, taken);
+                self.near_edge(target, taken);
             } else {
                 self.asm.bind(taken);
-                self.far_edge(0, target);
+                self.far_edge(target);
             }
             return Some(Flow::End);
         }
@@ -67,7 +73,7 @@ impl Translator<'_> {
                 if target > self.s.mode.cs().bounds.1 {
                     return None;
                 }
-                self.edge(0, target);
+                self.edge(target);
             }
             Code::Jmp_rm32 => {
                 self.indirect_target(insn, op)?;
@@ -121,14 +127,14 @@ impl Translator<'_> {
         } else if target > self.s.mode.cs().bounds.1 {
             return None;
         }
-        self.on_stack(-4, true)?;
-        self.asm.store_imm(Width::D, HOST, self.next);
+        let mem = self.on_stack(-4, true)?;
+        self.asm.store_imm(Width::D, mem, self.next);
         self.asm.lea(Width::D, ESP, at(ESP, -4));
         if indirect {
             self.asm.load(Width::D, R8, of_cpu(spare));
             self.jump_to(self.s.dispatch);
         } else {
-            self.edge(0, target);
+            self.edge(target);
         }
         Some(Flow::End)
     }
@@ -140,8 +146,8 @@ impl Translator<'_> {
             Code::Retnd_imm16 => op.imm & 0xFFFF,
             _ => return None,
         };
-        self.on_stack(0, false)?;
-        self.asm.load(Width::D, R8, HOST);
+        let mem = self.on_stack(0, false)?;
+        self.asm.load(Width::D, R8, mem);
         self.indirect_limit();
         self.asm.lea(Width::D, ESP, at(ESP, 4 + extra as i32));
         self.jump_to(self.s.dispatch);

@@ -1,9 +1,9 @@
 //! Accesses of a block that differ only in their displacement: the stack above all.
 //!
-//! One check for the whole range they cover takes the place of one each. It finds what to add to a linear address in
-//! that page, or 0 if the range is not in one page, or not permitted; the result is kept in the frame. An access then
-//! takes four instructions. If it finds 0 there (the range crossed a page, or a handler ran meanwhile, after which
-//! nothing is known) it makes its own check, out of line.
+//! One check for the whole range they cover takes the place of one each. It finds the host address of the first byte, which
+//! is kept in a register or in the frame: an access is one instruction, or two. If the range is not in one page, or not permitted,
+//! the block is left for a *plain* one, which begins with the same instruction and has no groups. A handler may change what
+//! is mapped, so behind one that had to run in the middle of a group the code is left, too, for a block that begins there.
 
 use super::property::{is_general, may_be_in_line};
 use super::x87;
@@ -22,24 +22,32 @@ const LONGEST: i32 = 256;
 /// Accesses checked together.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Group {
-    /// First byte, as a displacement of the operand at the first access.
-    pub low: i32,
+    /// First byte, as a displacement, ESP being what it was at the beginning.
+    low: i32,
     /// Bytes.
     pub len: u32,
     /// Some access writes.
     pub write: bool,
-    /// Place in the frame.
-    pub slot: usize,
+    /// Number of the last instruction that belongs to it.
+    pub last: usize,
     uses: u32,
+}
+
+/// An access of a group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use {
+    pub group: usize,
+    /// How far behind the first byte of the group it is.
+    pub at: i32,
 }
 
 /// The accesses of an instruction that belong to groups.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Planned {
     /// Of the explicit memory operand.
-    pub operand: Option<usize>,
+    pub operand: Option<Use>,
     /// Of the implicit one on the stack.
-    pub stack: Option<usize>,
+    pub stack: Option<Use>,
 }
 
 /// What two accesses must have in common.
@@ -54,8 +62,6 @@ struct Key {
 struct Open {
     key: Key,
     group: Group,
-    /// How far ESP had moved at the first access.
-    moved: i32,
 }
 
 /// Goes through blocks, one at a time, and finds their groups.
@@ -93,42 +99,44 @@ impl Planner {
         Key { seg, base: version(base), index: version(index), scale }
     }
 
-    /// Put an access of `size` bytes at displacement `disp` into a group.
-    fn add(&mut self, key: Key, disp: i32, size: u32, write: bool) -> usize {
+    /// Put an access of `size` bytes at displacement `disp` into a group. Where it is in the group is said as a displacement.
+    fn add(&mut self, key: Key, disp: i32, size: u32, write: bool) -> Use {
         let moved = if key.base.0 as usize == ESP { self.moved } else { 0 };
         let disp = disp.wrapping_add(moved);
+        let last = self.planned.len();
         for n in self.barrier..self.open.len() {
             let open = &mut self.open[n];
             if open.key != key {
                 continue;
             }
-            let low = open.group.low + open.moved;
-            let end = low + open.group.len as i32;
+            let low = open.group.low;
+            let end = low.wrapping_add(open.group.len as i32);
             let (new_low, new_end) = (low.min(disp), end.max(disp.wrapping_add(size as i32)));
-            if new_end.wrapping_sub(new_low) <= LONGEST && new_end > new_low {
-                open.group.low = new_low - open.moved;
-                open.group.len = (new_end - new_low) as u32;
-                open.group.write |= write;
-                open.group.uses += 1;
-                return n;
+            if new_end > new_low && new_end.wrapping_sub(new_low) <= LONGEST {
+                let (len, uses) = ((new_end - new_low) as u32, open.group.uses + 1);
+                open.group = Group { low: new_low, len, write: open.group.write | write, last, uses };
+                return Use { group: n, at: disp };
             }
         }
-        let group = Group { low: disp.wrapping_sub(moved), len: size, write, slot: 0, uses: 1 };
-        self.open.push(Open { key, group, moved });
-        self.open.len() - 1
+        self.open.push(Open { key, group: Group { low: disp, len: size, write, last, uses: 1 } });
+        Use { group: self.open.len() - 1, at: disp }
     }
 
-    fn stack(&mut self, disp: i32, write: bool) -> usize {
+    fn stack(&mut self, disp: i32, write: bool) -> Use {
         let key = self.key(SegReg::Ss, ESP as u8, 8, 0);
         self.add(key, disp, 4, write)
     }
 
-    /// The groups worth their check. Which accesses belong to them is in `planned`.
-    pub fn plan(&mut self, insns: &[Instruction], ops: &[Op]) -> [Group; SLOTS] {
+    /// The groups worth their check, none for a plain block. Which accesses belong to them is in `planned`.
+    pub fn plan(&mut self, insns: &[Instruction], ops: &[Op], plain: bool) -> [Group; SLOTS] {
         use Mnemonic::*;
         (self.versions, self.moved, self.barrier) = ([0; 8], 0, 0);
         self.open.clear();
         self.planned.clear();
+        if plain {
+            self.planned.resize(ops.len(), Planned::default());
+            return Default::default();
+        }
         for (insn, op) in insns.iter().zip(ops) {
             let mut uses = Planned::default();
             if !may_be_in_line(insn) {
@@ -202,16 +210,21 @@ impl Planner {
         let (open, best) = (&self.open, &mut self.best);
         best.clear();
         best.extend((0..open.len()).filter(|&n| open[n].group.uses >= WORTH_IT));
+        // The first one's place is a register.
         best.sort_unstable_by_key(|&n| (std::cmp::Reverse(open[n].group.uses), n));
         best.truncate(SLOTS);
-        let renumber = |n: Option<usize>| n.and_then(|n| best.iter().position(|&b| b == n));
+        let renumber = |used: Option<Use>| {
+            let Use { group, at } = used?;
+            let at = at.wrapping_sub(open[group].group.low);
+            best.iter().position(|&b| b == group).map(|group| Use { group, at })
+        };
         for uses in &mut self.planned {
             uses.operand = renumber(uses.operand);
             uses.stack = renumber(uses.stack);
         }
         let mut groups = [Group::default(); SLOTS];
-        for (slot, (group, &n)) in groups.iter_mut().zip(best.iter()).enumerate() {
-            *group = Group { slot, ..open[n].group };
+        for (group, &n) in groups.iter_mut().zip(best.iter()) {
+            *group = open[n].group;
         }
         groups
     }

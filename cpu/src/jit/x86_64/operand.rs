@@ -1,12 +1,13 @@
 //! Memory operands: effective address, segment limit, TLB, and checks that neighbours share.
 
 use super::asm::{Mem, R8, R9, R10, RCX, Reg, Width, at};
+use super::groups::Use;
 use super::property::*;
-use super::translate::{Alone, CPU, ECX, ESP, GUEST, Refill, Slow, Translator, VIEW, of_cpu};
+use super::translate::{Alone, BUDGET, CPU, ECX, ESP, GUEST, Refill, Slow, Translator, VIEW, Whole, of_cpu};
 use crate::Cpu;
 use crate::decode::{Ea, Op};
-use crate::jit::EmitFault;
 use crate::jit::mode::KnownSegment;
+use crate::jit::{EDGES, EmitFault, Frame, MOST_SECTIONS};
 use crate::mmu::flat;
 use crate::seg::{SegReg, Segment};
 use std::mem::offset_of;
@@ -63,7 +64,7 @@ impl Translator<'_> {
             self.check_access(write);
         } else {
             self.find_host_onward(seg, size, write)?;
-            self.check_or_alone(seg, size, write, None);
+            self.check_or_alone(seg, size, write);
         }
         Some(())
     }
@@ -79,15 +80,16 @@ impl Translator<'_> {
         }
     }
 
-    /// If RCX is 0, go where this access makes its own check. `again` is the beginning of the check of its group.
-    fn check_or_alone(&mut self, seg: SegReg, size: u32, write: bool, again: Option<usize>) {
+    /// If RCX is 0, go where this access looks at its end, too.
+    fn check_or_alone(&mut self, seg: SegReg, size: u32, write: bool) {
         let site = self.asm.jrcxz();
         let (n, wrong, float, back) = (self.n, self.wrong, self.float, self.asm.pos());
-        let alone = Alone { n, seg, size, write, wrong, float, back, again };
+        let alone = Alone { n, seg, size, write, wrong, float, back };
         self.checks.push((site, Slow::Alone(alone)));
     }
 
-    /// RCX := what to add to the linear address of offset R8 of `seg` for `size` bytes, or 0. R8 becomes linear.
+    /// RCX := what to add to the linear address of offset R8 of `seg` for `size` bytes, or 0, and R9, if there is no limit and more
+    /// than one byte, the same without a look at where they end. R8 becomes linear.
     pub(super) fn find_host(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
         self.find(seg, size, write, aligned, false)
     }
@@ -139,6 +141,9 @@ impl Translator<'_> {
         let limited = !self.s.mode.is_unlimited(seg) && !self.has(EmitFault::LimitUnseen);
         let size = if self.has(EmitFault::PageEndUnseen) && !aligned { 1 } else { size };
         let last = size as i32 - 1 - self.has(EmitFault::LimitOffByOne) as i32;
+        if limited || aligned {
+            self.held = false;
+        }
         if limited {
             // R10 := 0 if the last byte is inside, else a count that shifts everything out.
             self.asm.lea(Width::Q, R9, at(R8, last));
@@ -187,61 +192,96 @@ impl Translator<'_> {
                 self.asm.lea(Width::Q, R10, Mem { base: R10, index: Some((RCX, 0)), disp: 0 });
                 self.asm.lea(Width::Q, R10, Mem { base: R10, index: Some((R9, 0)), disp: 1 });
             } else {
-                self.asm.lea(Width::Q, R10, Mem { base: RCX, index: Some((R9, 0)), disp: 1 });
+                self.asm.lea(Width::Q, RCX, Mem { base: RCX, index: Some((R9, 0)), disp: 1 });
             }
         }
-        self.asm.load(Width::Q, RCX, entry);
-        if aligned || ends_elsewhere || limited {
+        if aligned || limited {
+            self.asm.load(Width::Q, RCX, entry);
             self.asm.shift_x(Width::Q, 1, RCX, RCX, R10);
+        } else if ends_elsewhere {
+            self.asm.load(Width::Q, R9, entry);
+            self.asm.shift_x(Width::Q, 1, RCX, R9, RCX);
+        } else {
+            self.asm.load(Width::Q, RCX, entry);
         }
         Some(())
+    }
+
+    /// Whether the check of an access's group has been made, or may become another edge of the block.
+    pub(super) fn has_room_for(&self, used: Use) -> bool {
+        self.found[used.group] || self.edges.len() + MOST_SECTIONS < EDGES as usize
     }
 
     /// An access of a group. `offset` makes R8 its offset, or that of a byte so far away.
     pub(super) fn grouped(
         &mut self,
-        group: usize,
+        used: Use,
         seg: SegReg,
-        size: u32,
         write: bool,
-        disp: i32,
         offset: impl Fn(&mut Self, i32),
-    ) -> Option<()> {
+    ) -> Option<Mem> {
+        let Use { group, at: behind } = used;
         let g = self.groups[group];
-        let slot =
-            of_cpu((offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, hosts) + 8 * g.slot) as i32);
-        let first = !self.found[group];
-        let start = self.asm.pos();
-        let mut again = None;
-        if first {
-            offset(self, g.low.wrapping_sub(disp));
+        let slot = of_cpu((offset_of!(Cpu, frame) + offset_of!(Frame, hosts) + 8 * group) as i32);
+        // The first group's address is in R10 too, as long as nothing else needs that.
+        let register = if group == 0 { R10 } else { RCX };
+        if !self.found[group] {
+            let start = self.asm.pos();
+            offset(self, behind.wrapping_neg());
             if self.s.mode.paged() {
                 self.find_host(seg, g.len, g.write, false)?;
             } else {
                 self.find_host_onward(seg, g.len, g.write)?;
             }
-            self.asm.store(Width::Q, slot, RCX);
+            let again = self.linear_at.map(|_| start);
+            let (n, wrong, float) = (self.n, self.wrong, self.float);
+            let knows_entry = again.is_some() && self.s.mode.paged() && g.len > 1;
+            let site = self.asm.jrcxz();
+            let edge = self.plain_edge();
+            self.checks.push((
+                site,
+                Slow::Group(Whole { n, behind, write, wrong, float, again, knows_entry, edge }),
+            ));
+            self.asm.lea(Width::Q, register, HOST);
+            self.asm.store(Width::Q, slot, register);
             self.found[group] = true;
-            again = self.linear_at.map(|_| start);
+            self.held |= group == 0;
+        } else if group != 0 || !self.held {
+            self.asm.load(Width::Q, register, slot);
+            self.held |= group == 0;
         }
-        offset(self, 0);
-        let base = self.s.mode.segment(seg).base;
-        if base != 0 && !self.has(EmitFault::BaseForgotten) {
-            self.asm.lea(Width::D, R8, at(R8, base as i32));
-        }
-        if !first {
-            self.asm.load(Width::Q, RCX, slot);
-        }
-        self.check_or_alone(seg, size, write, again);
-        Some(())
+        Some(at(register, behind))
     }
 
-    /// The check of an access whose group knows nothing. R8 is linear: the segment's base is taken off and put on again,
+    /// Where the check of a group fails. If nothing was wrong but that its page had not been looked up, that is done for the access
+    /// that is due, no other, and the check made again; else a plain block goes on.
+    pub(super) fn group_failed(&mut self, g: Whole) {
+        if let Some(again) = g.again.filter(|_| !g.float) {
+            // The page is known: the group is in two of them.
+            if g.knows_entry {
+                self.asm.mov_rr(Width::Q, RCX, R9);
+                self.asm.bytes(&[0xE3, 5]);
+                let known = self.asm.jmp();
+                self.asm.lea(Width::D, R8, at(R8, g.behind));
+                self.refill_or_go_on(g.write, again);
+                self.reach_here(known);
+            } else {
+                self.asm.lea(Width::D, R8, at(R8, g.behind));
+                self.refill_or_go_on(g.write, again);
+            }
+        }
+        self.emit_right(g.wrong);
+        if g.float {
+            self.emit_float_off();
+        }
+        self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.left[g.n] as i32));
+        let site = self.asm.jmp();
+        self.plain_edge_here(g.edge, site);
+    }
+
+    /// The check of an access that did not look at its end. R8 is linear: the segment's base is taken off and put on again,
     /// for limits are about offsets.
     pub(super) fn check_alone(&mut self, a: Alone) {
-        if let Some(again) = a.again.filter(|_| !a.float) {
-            self.refill_or_go_on(a.write, again);
-        }
         let base = self.s.mode.segment(a.seg).base;
         if base != 0 && !self.has(EmitFault::BaseForgotten) {
             self.asm.lea(Width::D, R8, at(R8, (base as i32).wrapping_neg()));
@@ -268,14 +308,19 @@ impl Translator<'_> {
         self.reach(back, self.place(again));
     }
 
-    /// Four bytes at ESP + `by` are about to be read or written; as [`Self::access`].
-    pub(super) fn on_stack(&mut self, by: i32, write: bool) -> Option<()> {
-        self.stack(by)?;
+    /// Four bytes at ESP + `by` are about to be read or written: where they are, or the instruction goes its slow way.
+    pub(super) fn on_stack(&mut self, by: i32, write: bool) -> Option<Mem> {
+        if !self.s.mode.ss().big {
+            return None;
+        }
+        let offset = |t: &mut Self, far: i32| t.asm.lea(Width::D, R8, at(ESP, by.wrapping_add(far)));
         match self.planned[self.n].stack {
-            Some(group) => self.grouped(group, SegReg::Ss, 4, write, by, |t, far| {
-                t.asm.lea(Width::D, R8, at(ESP, by.wrapping_add(far)));
-            }),
-            None => self.access(SegReg::Ss, 4, write),
+            Some(used) if self.has_room_for(used) => self.grouped(used, SegReg::Ss, write, offset),
+            _ => {
+                offset(self, 0);
+                self.access(SegReg::Ss, 4, write)?;
+                Some(HOST)
+            }
         }
     }
 
@@ -286,18 +331,18 @@ impl Translator<'_> {
     /// The explicit memory operand, checked.
     pub(super) fn memory(&mut self, op: &Op, size: u32, write: bool) -> Option<Mem> {
         match self.planned[self.n].operand {
-            Some(group) if size <= 8 => {
+            Some(used) if size <= 8 && self.has_room_for(used) => {
                 let ea = op.ea;
-                self.grouped(group, ea.seg, size, write, ea.disp as i32, move |t, far| {
+                self.grouped(used, ea.seg, write, |t, far| {
                     t.offset(&Ea { disp: ea.disp.wrapping_add(far as u32), ..ea });
-                })?;
+                })
             }
             _ => {
                 self.offset(&op.ea);
                 self.access(op.ea.seg, size, write)?;
+                Some(HOST)
             }
         }
-        Some(HOST)
     }
 
     /// Sixteen bytes that must be aligned.
@@ -309,8 +354,8 @@ impl Translator<'_> {
 
     /// As [`Self::memory`], addressable beside AH, CH, DH and BH (without REX).
     pub(super) fn memory_legacy(&mut self, op: &Op, write: bool) -> Option<Mem> {
-        self.memory(op, 1, write)?;
-        self.asm.lea(Width::Q, RCX, HOST);
+        let mem = self.memory(op, 1, write)?;
+        self.asm.lea(Width::Q, RCX, mem);
         Some(at(RCX, 0))
     }
 

@@ -194,6 +194,13 @@ impl Translator<'_> {
         let d = GUEST[op.reg[0] as usize];
         let mem = if insn.op1_kind() == OpKind::Memory { Some(self.memory(op, 4, false)?) } else { None };
         let aside = !self.s.quirks.bit_scans && !self.flags_are_dead();
+        let mem = match mem {
+            Some(mem) if aside => {
+                self.asm.lea(Width::Q, R8, mem);
+                Some(at(R8, 0))
+            }
+            mem => mem,
+        };
         if aside {
             self.save_flags();
         }

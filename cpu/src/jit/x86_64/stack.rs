@@ -12,40 +12,29 @@ use iced_x86::{Code, Instruction, OpKind};
 use std::mem::offset_of;
 
 impl Translator<'_> {
-    /// R8 := ESP + `by`, if the stack has 32 bits.
-    pub(super) fn stack(&mut self, by: i32) -> Option<()> {
-        if !self.s.mode.ss().big {
-            return None;
-        }
-        if self.planned[self.n].stack.is_none() {
-            self.asm.lea(Width::D, R8, at(ESP, by));
-        }
-        Some(())
-    }
-
     pub(super) fn push(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
         match insn.code() {
             Code::Push_r32 | Code::Push_rm32 if insn.op0_kind() == OpKind::Register => {
-                self.on_stack(-4, true)?;
+                let mem = self.on_stack(-4, true)?;
                 if self.has(EmitFault::PushEspAfter) && op.reg[0] == 4 {
                     self.asm.lea(Width::D, R9, at(ESP, -4));
-                    self.asm.store(Width::D, HOST, R9);
+                    self.asm.store(Width::D, mem, R9);
                 } else {
-                    self.asm.store(Width::D, HOST, GUEST[op.reg[0] as usize]);
+                    self.asm.store(Width::D, mem, GUEST[op.reg[0] as usize]);
                 }
             }
             Code::Pushd_imm32 | Code::Pushd_imm8 => {
-                self.on_stack(-4, true)?;
-                self.asm.store_imm(Width::D, HOST, op.imm);
+                let mem = self.on_stack(-4, true)?;
+                self.asm.store_imm(Width::D, mem, op.imm);
             }
             Code::Push_rm32 => {
                 let mem = self.memory(op, 4, false)?;
-                self.asm.load(Width::D, R10, mem);
+                self.asm.load(Width::D, R9, mem);
                 let spare = offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, spare);
-                self.asm.store(Width::D, of_cpu(spare as i32), R10);
-                self.on_stack(-4, true)?;
+                self.asm.store(Width::D, of_cpu(spare as i32), R9);
+                let mem = self.on_stack(-4, true)?;
                 self.asm.load(Width::D, R9, of_cpu(spare as i32));
-                self.asm.store(Width::D, HOST, R9);
+                self.asm.store(Width::D, mem, R9);
             }
             _ => return None,
         }
@@ -57,9 +46,9 @@ impl Translator<'_> {
         if !matches!(insn.code(), Code::Pop_r32) {
             return None;
         }
-        self.on_stack(0, false)?;
+        let mem = self.on_stack(0, false)?;
         self.asm.lea(Width::D, ESP, at(ESP, 4));
-        self.asm.load(Width::D, GUEST[op.reg[0] as usize], HOST);
+        self.asm.load(Width::D, GUEST[op.reg[0] as usize], mem);
         Some(())
     }
 
@@ -67,18 +56,19 @@ impl Translator<'_> {
         if insn.code() != Code::Leaved || !self.s.mode.ss().big {
             return None;
         }
-        match self.planned[self.n].stack {
-            Some(group) => self.grouped(group, SegReg::Ss, 4, false, 0, |t, far| {
-                t.asm.lea(Width::D, R8, at(GUEST[5], far));
-            })?,
-            None => {
+        let mem = match self.planned[self.n].stack {
+            Some(used) if self.has_room_for(used) => {
+                self.grouped(used, SegReg::Ss, false, |t, far| t.asm.lea(Width::D, R8, at(GUEST[5], far)))?
+            }
+            _ => {
                 self.asm.mov_rr(Width::D, R8, GUEST[5]);
                 self.access(SegReg::Ss, 4, false)?;
+                HOST
             }
-        }
+        };
         let popped = if self.has(EmitFault::LeaveKeepsFrame) { 0 } else { 4 };
         self.asm.lea(Width::D, ESP, at(GUEST[5], popped));
-        self.asm.load(Width::D, GUEST[5], HOST);
+        self.asm.load(Width::D, GUEST[5], mem);
         Some(())
     }
 
@@ -87,8 +77,8 @@ impl Translator<'_> {
         if self.s.mode.v86() {
             return None;
         }
-        self.on_stack(-4, true)?;
-        self.asm.lea(Width::Q, R8, HOST);
+        let mem = self.on_stack(-4, true)?;
+        self.asm.lea(Width::Q, R8, mem);
         self.save_flags();
         // R10 has SF to CF in bits 15 to 8 and OF in bit 0.
         self.asm.rr(Width::D, &[0x0F, 0xB6], RCX, R10); // movzx ecx, r10b
@@ -110,8 +100,8 @@ impl Translator<'_> {
         if self.s.mode.v86() || self.s.mode.cpl() != 0 {
             return None;
         }
-        self.on_stack(0, false)?;
-        self.asm.load(Width::D, R8, HOST);
+        let mem = self.on_stack(0, false)?;
+        self.asm.load(Width::D, R8, mem);
         self.save_flags();
         let mut slow = Vec::new();
         self.asm.load(Width::D, RCX, of_cpu(SYSTEM_FLAGS));
@@ -150,7 +140,7 @@ impl Translator<'_> {
         if !self.s.mode.time() {
             return None;
         }
-        let left = (self.s.ops.len() - self.n) as i32;
+        let left = self.left[self.n] as i32;
         let time = (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, time)) as i32;
         self.asm.mov_rr(Width::Q, RCX, BUDGET);
         self.not(RCX);
@@ -199,7 +189,7 @@ impl Translator<'_> {
         self.asm.lea(Width::D, R8, at(R8, flags::IF as i32));
         self.asm.store(Width::D, of_cpu(SYSTEM_FLAGS), R8);
         // Instructions retired with this one.
-        let left = (self.s.ops.len() - self.n) as i32;
+        let left = self.left[self.n] as i32;
         let time = (offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, time)) as i32;
         self.asm.mov_rr(Width::Q, RCX, BUDGET);
         self.not(RCX);

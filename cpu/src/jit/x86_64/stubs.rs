@@ -10,10 +10,10 @@
 //! | R11 | the `Cpu` plus 10: also a shift count, as R13 is |
 //! | R12 | 2^44 plus the instructions that may still be retired |
 //! | R13 | the flat view, biased (see `mmu::flat`) |
-//! | RCX R8 R9 R10 | free |
+//! | RCX R8 R9 | free |
+//! | R10 | free, or the address of the first group of accesses (see `groups`) |
 //! | the x87 | the guest's, if the frame says so: see `host_x87` |
 
-use super::groups::SLOTS;
 use super::host_x87;
 use super::x87::{CONVENTION, IMAGE, RESIDENT};
 use crate::Cpu;
@@ -46,7 +46,6 @@ const FLAGS: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, flags)) as i32;
 const BUDGET: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, budget)) as i32;
 const HELD: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, held)) as i32;
 const DISPATCH: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, dispatch)) as i32;
-const HOSTS: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, hosts)) as i32;
 const VIEW: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, view)) as i32;
 /// Offset of the number of the edge that left.
 pub(super) const EDGE: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, edge)) as i32;
@@ -80,10 +79,10 @@ pub(in crate::jit) struct Stubs {
     pub refill_write: usize,
     pub refill_fetch: usize,
     /// Call here with the linear address of four bytes in R8D, aligned or not: RCX becomes what to add to it, or 0 if not both ends are
-    /// in one page that is known. R9 and R10 are lost.
+    /// in one page that is known. R9 is lost.
     pub quad_read: usize,
     pub quad_write: usize,
-    /// Call here to have the guest's x87 registers in the host's.
+    /// Call here to have the guest's x87 registers in the host's. R10 stays.
     pub x87_in: usize,
 }
 
@@ -272,9 +271,6 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
             ; mov [r11 + in_cpu(BUDGET)], rcx
             ; mov [r11 + in_cpu(HELD)], r12
         );
-        for slot in 0..SLOTS as i32 {
-            dynasm!(ops ; .arch x64 ; mov QWORD [r11 + in_cpu(HOSTS + 8 * slot)], 0);
-        }
         dynasm!(ops
             ; .arch x64
             ; push r11
@@ -321,9 +317,9 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
             ; shrx r9d, r8d, r13d
             ; shrx ecx, ecx, r13d
             ; not rcx
-            ; lea r10, [rcx + r9 + 1]
-            ; mov rcx, [r13 + r9 * 8 + table]
-            ; shlx rcx, rcx, r10
+            ; lea rcx, [rcx + r9 + 1]
+            ; mov r9, [r13 + r9 * 8 + table]
+            ; shlx rcx, r9, rcx
             ; ret
         );
     }
@@ -331,11 +327,15 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
     spill(&mut ops);
     dynasm!(ops
         ; .arch x64
+        ; push r10
         ; push r11
+        ; sub rsp, 8
         ; lea rdi, [r11 - CPU_BIAS]
         ; mov rax, QWORD host_x87::fill as *const () as i64
         ; call rax
+        ; add rsp, 8
         ; pop r11
+        ; pop r10
         ; frstor [r11 + in_cpu(IMAGE)]
     );
     reload(&mut ops);

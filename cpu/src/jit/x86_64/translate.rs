@@ -34,6 +34,8 @@ pub(super) const VIEW: Reg = 13;
 
 /// Told from instruction numbers.
 pub(super) const SAVED: usize = 1 << 16;
+/// Bytes of code that begins a section, at most.
+const SECTION_CODE: usize = 8;
 /// How far JRCXZ reaches.
 pub(super) const REACH: usize = 127;
 
@@ -50,6 +52,8 @@ pub(in crate::jit) struct Source<'a> {
     /// Linear page number and page in the backing store where the block goes on, if it does.
     pub tail: Option<(u32, u32)>,
     pub mode: &'a Mode,
+    /// Accesses are checked one by one.
+    pub plain: bool,
     /// Number of the block's first edge.
     pub edge: u32,
     /// Where the code will be, and where that which is rarely executed will be.
@@ -73,6 +77,8 @@ pub(in crate::jit) struct EdgeSite {
     pub jump: usize,
     /// Where the jump goes while there is nothing better.
     pub stub: usize,
+    /// It leads to a plain block.
+    pub plain: bool,
 }
 
 /// Host code of a block. Places are offsets in the code memory.
@@ -80,7 +86,7 @@ pub(in crate::jit) struct Translated {
     pub code: Vec<u8>,
     /// Where in it that begins which belongs to `rare_at`.
     pub rare: usize,
-    pub edges: [Option<EdgeSite>; 2],
+    pub edges: Vec<EdgeSite>,
     /// Instructions with code in line.
     pub inlined: u32,
     /// Where the code of each instruction ends, from the start of the block's.
@@ -120,8 +126,36 @@ pub(super) struct Alone {
     pub float: bool,
     /// Where it goes on, with RCX + R8 its host address.
     pub back: usize,
-    /// Of the first access of its group: where the group's check begins.
+}
+
+/// The check of a group that failed.
+#[derive(Clone, Copy)]
+pub(super) struct Whole {
+    pub n: usize,
+    /// How far behind the group's first byte the access is that is due, and whether it writes.
+    pub behind: i32,
+    pub write: bool,
+    pub wrong: Wrong,
+    pub float: bool,
+    /// Where it begins, if it depends on nothing but the flat view.
     pub again: Option<usize>,
+    /// R9 has what was found for the page.
+    pub knows_entry: bool,
+    /// The edge to the plain block.
+    pub edge: usize,
+}
+
+/// What is so behind an instruction.
+#[derive(Clone, Copy)]
+pub(super) struct After {
+    /// Where the code of its successor begins.
+    pub pos: usize,
+    /// MXCSR is the guest's.
+    pub float: bool,
+    /// The host's x87 is.
+    pub x87: bool,
+    /// What the check of a group found is used again.
+    pub in_group: bool,
 }
 
 /// A check of an access that found nothing in the flat view.
@@ -141,8 +175,10 @@ pub(super) enum Slow {
     Insn(usize, Wrong, bool),
     /// The flags are in R10, as a frame has them.
     Saved(usize, bool),
-    /// An access whose group knows nothing makes its own check, and goes on there.
+    /// An access that did not look at its end does so, and goes on there.
     Alone(Alone),
+    /// A group is not in one page, or its page may only have to be looked up.
+    Group(Whole),
     /// An access of four bytes that are not aligned, or whose page may only have to be looked up.
     Quad(Refill, bool, usize),
     /// An access whose page may only have to be looked up.
@@ -164,14 +200,15 @@ pub(super) struct Translator<'a> {
     pub checks: Vec<(usize, Slow)>,
     /// Islands that wait for their slow path: place of the rel32.
     pub islands: Vec<(usize, Slow)>,
-    /// Edges that wait for their stub: number, target, place of the rel32.
-    pub stubs: Vec<(usize, u32, usize)>,
+    /// Edges that wait for their stub: number, place of the rel32.
+    pub stubs: Vec<(usize, usize)>,
     /// Guards of edges: number, page, place of the rel32 where they fail, and where they begin.
     pub misses: Vec<(usize, u32, usize, usize)>,
-    /// Where each instruction's successor begins, whether MXCSR is the guest's there, and whether the host's x87 is.
-    pub after: Vec<(usize, bool, bool)>,
+    pub after: Vec<After>,
     pub eips: Vec<u32>,
-    pub edges: [Option<EdgeSite>; 2],
+    /// How many instructions, from each on, have been taken off the budget with it.
+    pub left: Vec<u32>,
+    pub edges: Vec<EdgeSite>,
     pub inlined: u32,
     pub failed: bool,
     /// Before the instruction being translated, and after it.
@@ -184,6 +221,8 @@ pub(super) struct Translator<'a> {
     pub planned: &'a [Planned],
     /// Groups whose check has been made.
     pub found: [bool; SLOTS],
+    /// R10 has the address of the first group.
+    pub held: bool,
     /// Where the check of the last access begins, R8 being linear, if it depends on nothing but the flat view.
     pub linear_at: Option<usize>,
 }
@@ -196,9 +235,10 @@ pub(in crate::jit) struct Scratch {
     pub code: Vec<u8>,
     checks: Vec<(usize, Slow)>,
     islands: Vec<(usize, Slow)>,
-    stubs: Vec<(usize, u32, usize)>,
-    after: Vec<(usize, bool, bool)>,
+    stubs: Vec<(usize, usize)>,
+    after: Vec<After>,
     eips: Vec<u32>,
+    left: Vec<u32>,
     planner: Planner,
 }
 
@@ -211,7 +251,7 @@ fn room<T>(buffer: &mut Vec<T>) -> Vec<T> {
 /// `None` if the code would not fit its own short jumps.
 pub(in crate::jit) fn translate(s: &Source<'_>, scratch: &mut Scratch) -> Option<Translated> {
     let mut planner = std::mem::take(&mut scratch.planner);
-    let groups = planner.plan(s.insns, s.ops);
+    let groups = planner.plan(s.insns, s.ops, s.plain);
     let mut t = Translator {
         s,
         asm: Asm { buf: room(&mut scratch.code) },
@@ -225,7 +265,8 @@ pub(in crate::jit) fn translate(s: &Source<'_>, scratch: &mut Scratch) -> Option
         misses: Vec::new(),
         after: room(&mut scratch.after),
         eips: room(&mut scratch.eips),
-        edges: [None; 2],
+        left: room(&mut scratch.left),
+        edges: Vec::new(),
         inlined: 0,
         failed: false,
         wrong: Wrong::Nothing,
@@ -235,13 +276,14 @@ pub(in crate::jit) fn translate(s: &Source<'_>, scratch: &mut Scratch) -> Option
         groups,
         planned: &planner.planned,
         found: [false; SLOTS],
+        held: false,
         linear_at: None,
     };
     t.block();
-    let Translator { asm, rare, checks, islands, stubs, after, eips, edges, inlined, failed, .. } = t;
-    let ends = after.iter().map(|a| a.0 as u32).collect();
+    let Translator { asm, rare, checks, islands, stubs, after, eips, left, edges, inlined, failed, .. } = t;
+    let ends = after.iter().map(|a| a.pos as u32).collect();
     let code = asm.buf;
-    *scratch = Scratch { code: Vec::new(), checks, islands, stubs, after, eips, planner };
+    *scratch = Scratch { code: Vec::new(), checks, islands, stubs, after, eips, left, planner };
     if failed {
         scratch.code = code;
         return None;
@@ -256,9 +298,15 @@ impl Translator<'_> {
     }
 
     pub(super) fn block(&mut self) {
-        let count = self.s.ops.len() as i32 - self.has(EmitFault::BudgetShort) as i32;
-        self.asm.lea(Width::Q, BUDGET, at(BUDGET, -count));
-        self.asm.shift_x(Width::Q, 3, RCX, BUDGET, VIEW);
+        self.count_sections();
+        let all = self.s.ops.len() as i32 - self.has(EmitFault::BudgetShort) as i32;
+        if self.sections() == 1 {
+            self.asm.lea(Width::Q, BUDGET, at(BUDGET, -all));
+            self.asm.shift_x(Width::Q, 3, RCX, BUDGET, VIEW);
+        } else {
+            self.asm.lea(Width::Q, RCX, at(BUDGET, -all));
+            self.asm.shift_x(Width::Q, 3, RCX, RCX, VIEW);
+        }
         let site = self.asm.jrcxz();
         self.checks.push((site, Slow::Budget));
         if let Some((page, frame)) = self.s.tail {
@@ -267,12 +315,22 @@ impl Translator<'_> {
         let mut flow = Flow::Next;
         for n in 0..self.s.ops.len() {
             self.n = n;
+            self.begin_section();
             self.eip = self.next;
             self.eips.push(self.eip);
             self.next = self.eip.wrapping_add(self.s.ops[n].len as u32);
             flow = self.one();
             self.wrong = self.then;
-            self.after.push((self.asm.pos(), self.float, self.x87.resident));
+            let in_group = self.groups.iter().zip(self.found).any(|(g, found)| found && g.last > n);
+            self.after.push(After {
+                pos: self.asm.pos(),
+                float: self.float,
+                x87: self.x87.resident,
+                in_group,
+            });
+            if matches!(flow, Flow::End) {
+                break;
+            }
         }
         if matches!(flow, Flow::Next) {
             self.fall_out();
@@ -286,17 +344,17 @@ impl Translator<'_> {
     /// Behind the last instruction if the flow goes on there: in reach of the checks before it.
     fn fall_out(&mut self) {
         let (mark, wrong, float) = (self.asm.pos(), self.wrong, self.float);
+        let edges = self.edges.len();
         for fresh in [false, true] {
             if fresh {
                 self.asm.buf.truncate(mark);
-                self.stubs.clear();
-                self.misses.clear();
+                self.forget_edges(edges);
                 (self.wrong, self.float) = (wrong, float);
                 self.islands_here();
             }
             self.put_right();
             self.float_off();
-            self.edge(0, self.next);
+            self.edge(self.next);
             if self.islands_reach() {
                 break;
             }
@@ -321,9 +379,49 @@ impl Translator<'_> {
 
     /// Leave as if the block had not begun.
     pub(super) fn leave_before(&mut self) {
-        self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.s.ops.len() as i32));
+        if self.sections() == 1 {
+            self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.s.ops.len() as i32));
+        }
         self.asm.store_imm(Width::D, of_cpu(EIP), self.s.eip);
         self.leave(Leave::Budget);
+    }
+
+    /// Forget all edges but the first `n`.
+    fn forget_edges(&mut self, n: usize) {
+        self.edges.truncate(n);
+        self.stubs.retain(|stub| stub.0 < n);
+        self.misses.retain(|miss| miss.0 < n);
+    }
+
+    /// A block goes on behind branches inside it if they are not taken. The parts between them are *sections*: the check at the
+    /// block's head is for all of it, but instructions are taken off the budget section by section, so that a branch that is taken
+    /// owes nothing.
+    fn count_sections(&mut self) {
+        self.left.resize(self.s.ops.len(), 0);
+        let mut left = 0;
+        for n in (0..self.s.ops.len()).rev() {
+            left =
+                if self.s.insns[n].flow_control() == FlowControl::ConditionalBranch { 1 } else { left + 1 };
+            self.left[n] = left;
+        }
+    }
+
+    /// How many sections there are.
+    fn sections(&self) -> usize {
+        1 + self.left[..self.left.len() - 1].iter().filter(|&&left| left == 1).count()
+    }
+
+    /// Take the section that begins with this instruction off the budget.
+    fn begin_section(&mut self) {
+        let begins = self.n == 0 || self.left[self.n - 1] == 1;
+        let owed = self.has(EmitFault::SectionOwed);
+        if begins && self.sections() > 1 && (self.n == 0 || !owed) {
+            if self.n != 0 && !self.islands_reach_over(SECTION_CODE) {
+                self.islands_here();
+            }
+            let taken_off = if owed { self.s.ops.len() as u32 } else { self.left[self.n] };
+            self.asm.lea(Width::Q, BUDGET, at(BUDGET, -(taken_off as i32)));
+        }
     }
 
     /// Instruction `n`: in line if it can be, after islands if it would take a check too far from its own.
@@ -333,8 +431,8 @@ impl Translator<'_> {
             if fresh {
                 self.islands_here();
             }
-            let mark = (self.asm.pos(), self.checks.len(), self.islands.len());
-            let (wrong, float, x87, found) = (self.wrong, self.float, self.x87, self.found);
+            let mark = (self.asm.pos(), self.checks.len(), self.islands.len(), self.edges.len());
+            let (wrong, float, x87, found) = (self.wrong, self.float, self.x87, (self.found, self.held));
             if insn.flow_control() != FlowControl::Next {
                 self.float_off();
             }
@@ -350,13 +448,11 @@ impl Translator<'_> {
                 self.inlined += 1;
                 return flow;
             }
-            (self.wrong, self.float, self.x87, self.found) = (wrong, float, x87, found);
+            (self.wrong, self.float, self.x87, (self.found, self.held)) = (wrong, float, x87, found);
             self.asm.buf.truncate(mark.0);
             self.checks.truncate(mark.1);
             self.islands.truncate(mark.2);
-            self.edges = [None; 2];
-            self.stubs.clear();
-            self.misses.clear();
+            self.forget_edges(mark.3);
             if flow.is_none() {
                 break;
             }

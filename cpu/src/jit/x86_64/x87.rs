@@ -230,7 +230,8 @@ impl Translator<'_> {
     fn x87_pointers(&mut self, op: &Op, memory: bool) {
         if memory && !self.has(EmitFault::X87DataPointerKept) {
             let segment = self.s.mode.segment(op.ea.seg);
-            if segment.dynamic || segment.base != 0 {
+            let grouped = self.planned[self.n].operand.is_some();
+            if grouped || segment.dynamic || segment.base != 0 {
                 self.offset(&op.ea);
             }
             self.asm.store(Width::D, of_cpu(pointer(offset_of!(Pointers, data))), R8);
