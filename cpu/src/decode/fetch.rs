@@ -112,7 +112,8 @@ impl Cpu {
         bytes
     }
 
-    /// Instructions of the block at CS:EIP, 1 if none is known there. Looks only, so it changes nothing.
+    /// Instructions of the block at CS:EIP, the compiled one if there is one, 1 if none is known there. Looks only, so it changes
+    /// nothing.
     pub fn instructions_ahead(&mut self) -> u64 {
         let cs = self.regs.cs();
         let (linear, big) = (cs.base.wrapping_add(self.regs.eip), cs.big());
@@ -122,7 +123,13 @@ impl Cpu {
             return 1;
         }
         let offset = linear.wrapping_add(fast.delta);
-        self.blocks.find(offset, big).map_or(1, |id| u64::from(self.blocks.size(id).0).max(1))
+        let Some(id) = self.blocks.find(offset, big) else { return 1 };
+        let decoded = u64::from(self.blocks.size(id).0).max(1);
+        #[cfg(jit)]
+        if let Some(jit) = &self.jit {
+            return decoded.max(jit.longest(id, self.regs.eip) as u64);
+        }
+        decoded
     }
 
     /// The block at backing-store `offset`; `None` if not even one instruction fits in its page.

@@ -61,6 +61,21 @@ pub(super) struct Compiled {
     pub ops: Box<[Op]>,
 }
 
+/// What is compiled as one block.
+pub(super) struct Straight<'a> {
+    /// The decoded blocks it comes from, and their instructions.
+    pub sources: &'a [u32],
+    pub ops: Vec<Op>,
+    pub insns: &'a [Instruction],
+    pub eip: u32,
+    /// Its page in the backing store.
+    pub frame: u32,
+    /// If it goes on in the next page, that page's number and its page in the backing store.
+    pub tail: Option<(u32, u32)>,
+    /// Accesses are checked one by one.
+    pub plain: bool,
+}
+
 struct ModeState {
     mode: Mode,
     table: JumpTable,
@@ -309,6 +324,13 @@ impl Jit {
         Some(id)
     }
 
+    /// Instructions of the longest compiled block that begins with decoded block `source` at `eip`, 0 if there is none.
+    pub fn longest(&self, source: u32, eip: u32) -> usize {
+        let compiled =
+            self.by_source.get(source as usize).into_iter().flatten().map(|&id| &self.blocks[id as usize]);
+        compiled.filter(|b| b.eip == eip).map(|b| b.ops.len()).max().unwrap_or(0)
+    }
+
     fn put_in_table(&mut self, id: u32) {
         let b = &self.blocks[id as usize];
         if b.plain {
@@ -323,18 +345,9 @@ impl Jit {
         self.memory.address(self.blocks[id as usize].place) as u64
     }
 
-    /// Compile `ops`, those of decoded blocks `sources`, for `eip` in the current mode. If they go on in the
-    /// next page, `tail` is that page's number and its page in the backing store.
-    pub fn compile(
-        &mut self,
-        sources: &[u32],
-        ops: Vec<Op>,
-        insns: &[Instruction],
-        eip: u32,
-        frame: u32,
-        tail: Option<(u32, u32)>,
-        plain: bool,
-    ) -> Option<u32> {
+    /// Compile `straight` in the current mode.
+    pub(super) fn compile(&mut self, straight: Straight<'_>) -> Option<u32> {
+        let Straight { sources, ops, insns, eip, frame, tail, plain } = straight;
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
         let mut mode = self.modes[self.current].mode;

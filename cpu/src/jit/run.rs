@@ -1,6 +1,7 @@
 //! From the run loop into compiled code and back.
 
 use super::backend::BUDGET_BASE;
+use super::cache::Straight;
 use super::{EmitFault, Jit, Leave, MOST_SECTIONS, Mapping, Mode};
 use crate::Cpu;
 use crate::decode::{Op, Prefix};
@@ -436,7 +437,8 @@ impl Cpu {
                 let insns = self.instructions_at(offset, tail, big, ops.len());
                 let tail = tail.map(|tail| ((linear >> 12).wrapping_add(1) & 0xF_FFFF, tail >> 12));
                 let Some(jit) = &mut self.jit else { return Ok(None) };
-                match jit.compile(&sources, ops, &insns, eip, frame, tail, plain) {
+                let straight = Straight { sources: &sources, ops, insns: &insns, eip, frame, tail, plain };
+                match jit.compile(straight) {
                     Some(id) => id,
                     None => return Ok(None),
                 }

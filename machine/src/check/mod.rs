@@ -204,7 +204,9 @@ impl Pair {
     /// How far to go before the next comparison.
     fn step(&mut self, now: Stamp, until: Until) -> Until {
         let distance = match self.mode {
-            Mode::Lockstep => self.reference.cpu.instructions_ahead(),
+            Mode::Lockstep => {
+                self.reference.cpu.instructions_ahead().max(self.subject.cpu.instructions_ahead())
+            }
             Mode::Random(_) => self.distance(),
         };
         Until { insns: now.insns.saturating_add(distance), ..until }

@@ -6,7 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `translate` | a block from its first instruction to its last; which instructions have code in line |
-//! | `integer` `shift` `stack` `string` `flow` `simd` `x87` | that code, by family |
+//! | `integer` `shift` `stack` `string` `repeat` `flow` `simd` `x87` | that code, by family |
 //! | `operand` `groups` | memory operands, and the checks that neighbours share |
 //! | `checks` `edges` | what happens when a check fails; ways to other blocks |
 //! | `segment` | moves to and from segment registers |
@@ -26,6 +26,7 @@ mod host_x87;
 mod integer;
 mod operand;
 mod property;
+mod repeat;
 mod segment;
 mod shift;
 mod simd;

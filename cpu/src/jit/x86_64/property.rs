@@ -176,7 +176,11 @@ pub(super) fn writes(insn: &Instruction, r: Reg) -> bool {
     };
     if let Some((kind, _)) = string(insn) {
         let (source, destination) = (kind != Kind::Scan && kind != Kind::Store, kind != Kind::Load);
-        return source && r == GUEST[6] || destination && r == GUEST[7] || kind == Kind::Load && r == RAX;
+        let counts = insn.has_rep_prefix() || insn.has_repne_prefix();
+        return counts && r == GUEST[1]
+            || source && r == GUEST[6]
+            || destination && r == GUEST[7]
+            || kind == Kind::Load && r == RAX;
     }
     match insn.mnemonic() {
         _ if x87::is_listed(insn) => r == RAX && insn.code() == Code::Fnstsw_AX,

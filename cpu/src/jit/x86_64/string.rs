@@ -1,7 +1,7 @@
-//! String instructions without REP, in line (SDM vol. 1, 5.1.8), and the direction they go in.
+//! String instructions, in line (SDM vol. 1, 5.1.8), and the direction they go in.
 //!
-//! The direction is part of the mode, so it is a constant here, and CLD mostly nothing at all. With REP they are left to
-//! the handlers, which know long moves.
+//! The direction is part of the mode, so it is a constant here, and CLD mostly nothing at all. For those with REP
+//! see [`super::repeat`].
 
 use super::asm::{R8, R9, RAX, Width, at};
 use super::property::*;
@@ -52,7 +52,10 @@ pub(super) fn string(insn: &Instruction) -> Option<(Kind, Width)> {
 impl Translator<'_> {
     pub(super) fn string(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
         let (kind, w) = string(insn)?;
-        if op.has(Prefix::REP | Prefix::REPNE | Prefix::A16) {
+        if op.has(Prefix::REP | Prefix::REPNE) {
+            return self.repeated(insn, op);
+        }
+        if op.has(Prefix::A16) {
             return None;
         }
         let (size, source) = (w.bytes(), op.ea.seg);

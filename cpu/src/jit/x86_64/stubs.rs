@@ -15,6 +15,7 @@
 //! | the x87 | the guest's, if the frame says so: see `host_x87` |
 
 use super::host_x87;
+use super::repeat::{self, Repeats};
 use super::x87::{CONVENTION, IMAGE, RESIDENT};
 use crate::Cpu;
 use crate::jit::mode::FRAME_BIAS;
@@ -82,11 +83,13 @@ pub(in crate::jit) struct Stubs {
     /// in one page that is known. R9 is lost.
     pub quad_read: usize,
     pub quad_write: usize,
+    /// See [`super::repeat`].
+    pub repeats: Repeats,
     /// Call here to have the guest's x87 registers in the host's. R10 stays.
     pub x87_in: usize,
 }
 
-type Ops = VecAssembler<X64Relocation>;
+pub(super) type Ops = VecAssembler<X64Relocation>;
 
 /// Everything that is in host registers to the `Cpu`, and x87 registers to their image.
 fn spill(ops: &mut Ops) {
@@ -323,6 +326,7 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
             ; ret
         );
     }
+    stubs.repeats = repeat::emit(&mut ops);
     stubs.x87_in = ops.offset().0;
     spill(&mut ops);
     dynasm!(ops
