@@ -348,6 +348,13 @@ impl Cpu {
         self.frame.view = view;
         self.frame.host_mxcsr = mxcsr::RESET;
         let Some(code) = self.compiled_code(None)? else { return self.run_block() };
+        if self.attention {
+            // Delivering an interrupt, or fetching, has touched a device.
+            if !self.nothing_happened() {
+                return self.run_block();
+            }
+            self.attention = false;
+        }
         let room = (self.stop_at - self.insns).min(LONGEST_STAY);
         let before = self.insns;
         self.frame.end = before + room;
