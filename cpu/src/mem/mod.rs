@@ -1,5 +1,6 @@
 //! Physical memory: RAM and ROM pages, the map that says which is where, and per-page bookkeeping.
 
+mod copy;
 mod phys;
 mod ram;
 
