@@ -141,6 +141,7 @@ impl Jit {
             interrupt: quick::interrupt as *const () as u64,
             iret: quick::iret as *const () as u64,
             far_call: quick::far_call as *const () as u64,
+            far_jump: quick::far_jump as *const () as u64,
             far_return: quick::far_return as *const () as u64,
             load_segment: quick::load_segment as *const () as u64,
             load_segment_checked: quick::load_segment_checked as *const () as u64,

@@ -28,6 +28,8 @@ mod quick_tests;
 mod run;
 mod stats;
 #[cfg(test)]
+mod task_tests;
+#[cfg(test)]
 mod tests;
 mod x86_64;
 #[cfg(test)]

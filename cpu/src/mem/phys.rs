@@ -184,6 +184,20 @@ impl PhysMem {
         value.write_le(&mut self.ram, offset as usize);
     }
 
+    /// `N` bytes of the backing store; as [`Self::read_at`], but nothing out of range.
+    #[cfg(jit)]
+    #[inline(always)]
+    pub(crate) fn array_at<const N: usize>(&self, offset: u32) -> Option<&[u8; N]> {
+        self.ram.get(offset as usize..)?.first_chunk()
+    }
+
+    /// The same to be written; as [`Self::write_at`].
+    #[cfg(jit)]
+    #[inline(always)]
+    pub(crate) fn array_at_mut<const N: usize>(&mut self, offset: u32) -> Option<&mut [u8; N]> {
+        self.ram.get_mut(offset as usize..)?.first_chunk_mut()
+    }
+
     /// Write `value` `count` times from an offset on; as [`Self::write_at`].
     pub(crate) fn fill_at<W: Word>(&mut self, offset: u32, value: W, count: u32) {
         let start = offset as usize;

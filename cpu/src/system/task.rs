@@ -103,7 +103,8 @@ impl Cpu {
 
     /// Where in the backing store the `bytes` at `linear` are, if one check says that the processor can read, or write, all of them
     /// for itself.
-    fn plain_system(&self, linear: u32, bytes: u32, write: bool) -> Option<u32> {
+    #[inline(always)]
+    pub(crate) fn plain_system(&self, linear: u32, bytes: u32, write: bool) -> Option<u32> {
         let fast = self.tlb.fast(View::Supervisor, linear);
         let page = if write { fast.write } else { fast.read };
         let there = page == linear & !0xFFF && linear & 0xFFF <= 0x1000 - bytes;

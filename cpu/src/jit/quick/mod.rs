@@ -1,9 +1,9 @@
 //! What system code does most, without the handlers' full length: INT n and exceptions through gates, far calls through them,
-//! IRET and far returns, and loads of data segment registers.
+//! IRET and far returns, jumps to tasks, and loads of data segment registers.
 //!
 //! A quick form does what nearly always happens, or nothing: it gives up before it has changed anything, and the handler
 //! does the whole. It reads descriptor tables and stacks through fast lines of the TLB alone, which leaves as little trace
-//! there as the handler would; it gives up at an accessed bit that is not set yet, a 16-bit gate, a task, a conforming
+//! there as the handler would; it gives up at an accessed bit that is not set yet, a 16-bit gate, a task gate, a conforming
 //! segment, an LDT, a flag that asks for care, an interrupt that waits.
 //!
 //! What the checks of a transfer found is remembered with the bytes of the descriptors it was found in, and with the
@@ -12,10 +12,12 @@
 mod gate;
 mod outwards;
 mod segment;
+mod task;
 
 pub(super) use gate::{far_call, interrupt};
 pub(super) use outwards::{far_return, iret};
 pub(super) use segment::{load_segment, load_segment_checked};
+pub(super) use task::far_jump;
 
 use super::run::unpacked;
 use super::{EmitFault, Leave};
@@ -26,6 +28,7 @@ use crate::regs::cr4;
 use crate::seg::{Descriptor, Segment, is_null, selector_index_bits};
 use crate::word::Word;
 use segment::Loads;
+use task::Tasks;
 
 /// A descriptor that was checked: its selector, its bytes, and what the segment register holds after loading it.
 #[derive(Clone, Copy)]
@@ -73,15 +76,16 @@ const NOTHING: Known = Known {
 
 const PLACES: usize = 64;
 
-/// Transfers that were checked: by vector, by selector of a call gate, by what a return finds on the stack. And loads.
+/// Transfers that were checked: by vector, by selector of a call gate, by what a return finds on the stack. Loads and task switches.
 pub(super) struct Transfers {
     known: Box<[Known; 256 + 2 * PLACES]>,
     loads: Loads,
+    tasks: Tasks,
 }
 
 impl Transfers {
     pub fn new() -> Transfers {
-        Transfers { known: Box::new([NOTHING; 256 + 2 * PLACES]), loads: Loads::new() }
+        Transfers { known: Box::new([NOTHING; 256 + 2 * PLACES]), loads: Loads::new(), tasks: Tasks::new() }
     }
 }
 

@@ -163,6 +163,7 @@ impl Translator<'_> {
             Code::Int_imm8 => self.s.stubs.interrupt,
             Code::Iretd => self.s.stubs.iret,
             Code::Call_ptr1632 => self.s.stubs.far_call,
+            Code::Jmp_ptr1632 => self.s.stubs.far_jump,
             Code::Retfd => self.s.stubs.far_return,
             _ if !checked => self.s.stubs.call,
             _ if loads_segment(&self.s.insns[n]) => self.s.stubs.load_segment_checked,

@@ -64,10 +64,11 @@ pub(in crate::jit) struct Stubs {
     pub call: usize,
     /// The same for an instruction that may change the mode.
     pub call_checked: usize,
-    /// As `call_checked`, for INT n, IRET, and far calls and returns.
+    /// As `call_checked`, for INT n, IRET, and far calls, jumps and returns.
     pub interrupt: usize,
     pub iret: usize,
     pub far_call: usize,
+    pub far_jump: usize,
     pub far_return: usize,
     /// As `call_checked`, where `load_segment` did nothing.
     pub load_segment_checked: usize,
@@ -182,6 +183,7 @@ pub(in crate::jit) struct Runtime {
     pub interrupt: u64,
     pub iret: u64,
     pub far_call: u64,
+    pub far_jump: u64,
     pub far_return: u64,
     pub load_segment: u64,
     pub load_segment_checked: u64,
@@ -261,6 +263,7 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         (&mut stubs.interrupt, runtime.interrupt),
         (&mut stubs.iret, runtime.iret),
         (&mut stubs.far_call, runtime.far_call),
+        (&mut stubs.far_jump, runtime.far_jump),
         (&mut stubs.far_return, runtime.far_return),
         (&mut stubs.load_segment_checked, runtime.load_segment_checked),
     ];
