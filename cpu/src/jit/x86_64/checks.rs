@@ -9,8 +9,10 @@ use super::stubs::EIP;
 use super::translate::After;
 use super::translate::{BUDGET, Flow, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
 use super::x87::Known;
+use crate::Cpu;
 use crate::jit::EmitFault;
 use iced_x86::{Code, FlowControl, Instruction};
+use std::mem::offset_of;
 
 impl Translator<'_> {
     /// The check just emitted left zero in RCX if it failed.
@@ -128,6 +130,10 @@ impl Translator<'_> {
                             self.asm.mov_imm(R8, self.eips[n].wrapping_add(self.s.ops[n].len as u32));
                             self.jump_to(self.s.dispatch);
                             continue;
+                        }
+                        if in_group {
+                            // Wrong, but an address.
+                            self.asm.load(Width::Q, R10, of_cpu(offset_of!(Cpu, frame.hosts) as i32));
                         }
                         if float {
                             self.emit_float_on();
