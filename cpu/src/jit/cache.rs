@@ -294,6 +294,7 @@ impl Jit {
     }
 
     /// Where the search for indirect targets of the current mode begins.
+    #[inline(always)]
     pub fn dispatch_address(&self) -> u64 {
         self.memory.address(self.modes[self.current].dispatch) as u64
     }

@@ -148,7 +148,7 @@ impl PhysMem {
     }
 
     /// What lives at the page of physical address `addr`.
-    #[inline]
+    #[inline(always)]
     pub fn page_kind(&self, addr: u64) -> PageKind {
         let Ok(page) = u32::try_from(addr >> PAGE_SHIFT) else { return PageKind::Bus };
         if (self.plain.0..self.plain.1).contains(&page) {

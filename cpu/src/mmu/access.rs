@@ -222,7 +222,7 @@ impl Cpu {
 
     /// The place in the backing store of the page at `phys`, translated by `entry` if there is paging, and what may be fast there;
     /// `None` for a device.
-    #[inline]
+    #[inline(always)]
     fn fast_rights(&self, view: View, phys: u64, entry: Option<TlbEntry>) -> Option<(u32, Rights)> {
         let (offset, ram) = match self.mem.page_kind(self.gate_a20(phys)) {
             PageKind::Ram(offset) => (offset, true),
@@ -230,12 +230,14 @@ impl Cpu {
             PageKind::Bus => return None,
         };
         let write = ram && self.mem.allows_fast_writes(offset);
-        let permits = |access| entry.is_none_or(|entry| self.permits(entry, access, view == View::User));
-        let dirty = entry.is_none_or(TlbEntry::is_dirty);
-        let rights = Rights {
-            write: write && dirty && permits(Access::Write),
-            fetch: permits(Access::Fetch),
-            join: entry.is_none(),
+        let user = view == View::User;
+        let rights = match entry {
+            Some(entry) => Rights {
+                write: write && entry.is_dirty() && self.permits(entry, Access::Write, user),
+                fetch: self.permits(entry, Access::Fetch, user),
+                join: false,
+            },
+            None => Rights { write, fetch: true, join: true },
         };
         Some((offset, rights))
     }

@@ -58,14 +58,22 @@ impl Used {
         Used { pages: Vec::new(), listed: vec![0; PAGES / 64] }
     }
 
-    fn insert(&mut self, page: u32) {
-        if let Some(word) = self.listed.get_mut(page as usize / 64) {
-            let bit = 1 << (page % 64);
-            if *word & bit == 0 {
-                *word |= bit;
-                self.pages.push(page);
-            }
+    /// Whether it is new.
+    #[inline(always)]
+    fn insert(&mut self, page: u32) -> bool {
+        let Some(word) = self.listed.get_mut(page as usize / 64) else { return false };
+        let bit = 1 << (page % 64);
+        let new = *word & bit == 0;
+        if new {
+            *word |= bit;
+            self.pages.push(page);
         }
+        new
+    }
+
+    #[inline(always)]
+    fn contains(&self, page: u32) -> bool {
+        self.listed.get(page as usize / 64).is_some_and(|word| word & 1 << (page % 64) != 0)
     }
 
     fn pop(&mut self) -> Option<u32> {
@@ -107,6 +115,7 @@ impl FlatView {
         self.get(FETCHES, linear >> 12) != 0
     }
 
+    #[inline(always)]
     fn set(&mut self, table: usize, page: u32, value: u64) {
         let at = PLACES[table] * TABLE + page as usize * 8;
         if let Some(entry) = self.tables.get_mut(at..at + 8) {
@@ -114,6 +123,7 @@ impl FlatView {
         }
     }
 
+    #[inline(always)]
     fn get(&self, table: usize, page: u32) -> u64 {
         let at = PLACES[table] * TABLE + page as usize * 8;
         self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
@@ -126,12 +136,13 @@ impl FlatView {
         }
     }
 
+    #[inline(always)]
     fn fill_data(&mut self, page: u32, delta: u64, write: bool, join: bool) {
-        self.data.insert(page);
+        let new = self.data.insert(page);
         self.set(READS, page, delta);
         if write {
             self.set(WRITES, page, delta);
-        } else {
+        } else if !new {
             self.clear(WRITES, page);
         }
         self.part(page);
@@ -182,6 +193,18 @@ impl FlatView {
                 self.clear(WRITES + GOES_ON, page);
             }
         }
+    }
+
+    /// Forget `page`. Tables are far apart and large, lists are not: look there first.
+    fn drop_page(&mut self, page: u32) {
+        if self.data.contains(page) {
+            self.clear(READS, page);
+            self.clear(WRITES, page);
+        }
+        if self.code.contains(page) {
+            self.clear(FETCHES, page);
+        }
+        self.part(page);
     }
 
     /// Most pages are not written to: do not touch the table for those.
@@ -267,7 +290,7 @@ impl FlatViews {
     }
 
     /// Mirror of `Tlb::fill_fast`.
-    #[inline]
+    #[inline(always)]
     pub fn fill(&mut self, view: View, linear: u32, offset: u32, access: Access, rights: Rights) {
         match access {
             Access::Read | Access::Write => {
@@ -279,7 +302,7 @@ impl FlatViews {
     }
 
     /// For reads, and writes if `write`. With `join`, accesses may go on into the neighbours.
-    #[inline]
+    #[inline(always)]
     fn fill_data(&mut self, view: usize, linear: u32, offset: u32, write: bool, join: bool) {
         self.fills += 1;
         let page = linear >> 12;
@@ -325,10 +348,7 @@ impl FlatViews {
             if n == CHECKED || n >= LOWER && unused[n - LOWER] {
                 continue;
             }
-            for table in [READS, WRITES, FETCHES] {
-                view.clear(table, linear >> 12);
-            }
-            view.part(linear >> 12);
+            view.drop_page(linear >> 12);
         }
     }
 }

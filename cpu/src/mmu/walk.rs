@@ -52,6 +52,7 @@ impl Cpu {
     }
 
     /// Access rights of SDM vol. 3, 4.6.1.
+    #[inline(always)]
     pub(super) fn permits(&self, entry: TlbEntry, access: Access, user: bool) -> bool {
         if user && !entry.is_user() && !self.mutated(Mutant::UserBitIgnored) {
             return false;
@@ -69,6 +70,7 @@ impl Cpu {
     /// [`Self::translate`] for compiled code that found nothing fast, if that is a matter of memory alone: false, and nothing
     /// happened, if it would be a page fault or if some table is a device.
     #[cfg(jit)]
+    #[inline(always)]
     pub(crate) fn translate_quietly(
         &mut self,
         linear: u32,
@@ -86,6 +88,7 @@ impl Cpu {
     }
 
     /// Whether a cached translation is all that an access needs.
+    #[inline(always)]
     fn suffices(&self, cached: TlbEntry, access: Access, user: bool) -> bool {
         cached.is_valid()
             && self.permits(cached, access, user)
@@ -93,6 +96,7 @@ impl Cpu {
     }
 
     /// A walk that found `cached` in the TLB made `entry`.
+    #[inline(always)]
     fn cache(&mut self, linear: u32, cached: TlbEntry, entry: TlbEntry) {
         if cached.is_valid() && !entry.permits_all_of(cached) {
             // Code may be running there: both engines look it up again before the next instruction.
@@ -103,6 +107,7 @@ impl Cpu {
 
     /// The entry that the tables have for an access, its accessed and dirty bits set; else the error code of its page fault. Without
     /// `BUS`, tables that are no memory count as absent.
+    #[inline(always)]
     fn walk<const BUS: bool>(&mut self, linear: u32, access: Access, user: bool) -> Result<TlbEntry, u16> {
         let pae = self.regs.cr4 & cr4::PAE != 0;
         let nxe = pae && self.regs.msr.efer & EFER_NXE != 0;
@@ -146,6 +151,7 @@ impl Cpu {
     }
 
     /// Page directory and page table. Returns the directory entry, the leaf, and the page size if it is a large one.
+    #[inline(always)]
     fn walk_two_level<const BUS: bool>(&mut self, linear: u32) -> Result<(Entry, Entry, u64), u16> {
         let pde = self.entry32::<BUS>((self.regs.cr3 & !0xFFF) as u64 | (linear >> 20 & 0xFFC) as u64)?;
         if pde.value & PS != 0 && self.regs.cr4 & cr4::PSE != 0 {
@@ -179,6 +185,7 @@ impl Cpu {
         Ok((pde, pte, 0))
     }
 
+    #[inline(always)]
     fn entry32<const BUS: bool>(&mut self, at: u64) -> Result<Entry, u16> {
         let value = self.table_entry::<BUS, u32>(at) as u64;
         if value & P == 0 { Err(0) } else { Ok(Entry { at, value }) }
@@ -198,14 +205,16 @@ impl Cpu {
     /// An entry of a table; without `BUS`, 0 if it is no memory.
     #[inline(always)]
     fn table_entry<const BUS: bool, W: Word>(&mut self, at: u64) -> W {
-        if !BUS && self.mem.page_kind(self.gate_a20(at)) == PageKind::Bus {
-            W::from_u64(0)
-        } else {
-            self.phys_read(at)
+        let at = self.gate_a20(at);
+        match self.mem.page_kind(at) {
+            PageKind::Ram(offset) | PageKind::Rom(offset) => self.mem.read_at(offset | at as u32 & 0xFFF),
+            PageKind::Bus if BUS => self.bus_read(at),
+            PageKind::Bus => W::from_u64(0),
         }
     }
 
     /// Accessed and dirty bits live in the low half of an entry of either size.
+    #[inline(always)]
     fn set_entry_bits(&mut self, entry: Entry, bits: u64) {
         if entry.value & bits != bits {
             self.phys_write::<u32>(entry.at, (entry.value | bits) as u32);

@@ -5,7 +5,7 @@ use crate::event::{Cause, Event};
 
 impl Cpu {
     /// Run `commit`, which completes a far transfer, and report it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn with_transfer_event(&mut self, cause: Cause, commit: impl FnOnce(&mut Cpu)) {
         let (from_cpl, from) = (self.regs.cpl, (self.regs.cs().selector, self.regs.eip));
         commit(self);

@@ -9,7 +9,7 @@
 //! | `integer` `shift` `stack` `string` `repeat` `flow` `simd` `x87` | that code, by family |
 //! | `operand` `groups` | memory operands, and the checks that neighbours share |
 //! | `checks` `edges` | what happens when a check fails; ways to other blocks |
-//! | `segment` | moves to and from segment registers |
+//! | `segment` `control` | moves to and from segment registers; reads of control registers |
 //! | `wrong_flags` | flags that are put right only where somebody could see them |
 //! | `property` | questions about an instruction |
 //! | `asm` `stubs` | the assembler, the fixed pieces |
@@ -18,6 +18,7 @@
 mod ask_x87;
 mod asm;
 mod checks;
+mod control;
 mod edges;
 mod flow;
 mod groups;

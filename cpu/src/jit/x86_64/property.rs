@@ -139,6 +139,7 @@ pub(super) fn leaves_flags(insn: &Instruction) -> bool {
     use Mnemonic::*;
     uses_xmm(insn)
         || moves_segment(insn)
+        || insn.code() == Code::Mov_r32_cr
         || matches!(string(insn), Some((Kind::Move | Kind::Load | Kind::Store, _)))
         || x87::is_listed(insn) && !x87::writes_flags(insn)
         || is_general(insn)

@@ -482,6 +482,7 @@ impl Translator<'_> {
             Xor => self.binary(insn, op, 6),
             Cmp => self.binary(insn, op, 7),
             Test => self.test(insn, op),
+            Mov if insn.code() == Code::Mov_r32_cr => self.read_control(op),
             Mov => self.mov(insn, op),
             Movzx => self.extend(insn, op, 0xB6),
             Movsx => self.extend(insn, op, if self.has(EmitFault::SignLost) { 0xB6 } else { 0xBE }),
