@@ -65,7 +65,7 @@ fn goes_on(cpu: &Cpu, op: &Op) -> bool {
     cpu.regs.flags.zf() != op.has(Prefix::REPNE)
 }
 
-fn compare<W: Word>(cpu: &mut Cpu, a: W, b: W) {
+pub(super) fn compare<W: Word>(cpu: &mut Cpu, a: W, b: W) {
     let r = W::from_u32(a.to_u32().wrapping_sub(b.to_u32()));
     cpu.regs.flags.set_sub(a, b, r);
 }
@@ -139,8 +139,8 @@ repeated! {
     rep_movs = movs, bulk::movs::<W>;
     rep_stos = stos, bulk::stos::<W>;
     rep_lods = lods, bulk::none;
-    rep_cmps = cmps, bulk::none;
-    rep_scas = scas, bulk::none;
+    rep_cmps = cmps, bulk::cmps::<W>;
+    rep_scas = scas, bulk::scas::<W>;
 }
 
 pub(super) fn bind(insn: &Instruction) -> Option<Handler> {

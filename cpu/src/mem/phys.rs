@@ -184,6 +184,11 @@ impl PhysMem {
         value.write_le(&mut self.ram, offset as usize);
     }
 
+    /// `len` bytes of the backing store; as [`Self::read_at`], but nothing out of range.
+    pub(crate) fn bytes_at(&self, offset: u32, len: u32) -> Option<&[u8]> {
+        self.ram.get(offset as usize..)?.get(..len as usize)
+    }
+
     /// `N` bytes of the backing store; as [`Self::read_at`], but nothing out of range.
     #[cfg(jit)]
     #[inline(always)]
