@@ -26,7 +26,7 @@ fn ljmp(selector: u16) -> Vec<u8> {
     [&[0xEA, 0, 0, 0, 0][..], &selector.to_le_bytes()].concat()
 }
 
-/// A processor with paging in `ring`, whose second task in ring `other` is: inc ebx; mov eax, [DATA]; mov eax, fs:[DATA]; ljmp back;
+/// A processor with paging in `ring`, whose second task in ring `other` is: inc ebx; lodsb; mov eax, [DATA]; mov eax, fs:[DATA]; ljmp back;
 /// jmp to its begin.
 fn two_tasks(ring: u8, other: u8, code: &[u8]) -> Cpu {
     let mut cpu = machine(ring, code, [STACK; 8], None);
@@ -37,7 +37,7 @@ fn two_tasks(ring: u8, other: u8, code: &[u8]) -> Cpu {
     set_descriptor(&mut cpu, TASK_STACK, 0x93 | level, 0, u32::MAX);
     set_descriptor(&mut cpu, TASK_DATA, 0x93 | level, 0, 0xF_FFFF);
     set_descriptor(&mut cpu, TASK_LDT, 0x82, GDT, 0xFF);
-    let mut task = vec![0x43, 0xA1];
+    let mut task = vec![0x43, 0xAC, 0xA1];
     task.extend(DATA.to_le_bytes());
     task.extend([0x64, 0xA1]);
     task.extend(DATA.to_le_bytes());
@@ -48,9 +48,14 @@ fn two_tasks(ring: u8, other: u8, code: &[u8]) -> Cpu {
     for (tss, mark) in [(SECOND, 0), (THIRD, 0x3333_3333)] {
         cpu.phys_write((tss + 4) as u64, 0x7800u32 - (tss - SECOND));
         cpu.phys_write((tss + 8) as u64, data_of(0));
-        for (at, value) in
-            [(28, cpu.regs.cr3), (32, TASK_AT), (36, 2), (40, mark), (56, 0x6800 - (tss - SECOND))]
-        {
+        for (at, value) in [
+            (28, cpu.regs.cr3),
+            (32, TASK_AT),
+            (36, 2),
+            (40, mark),
+            (56, 0x6800 - (tss - SECOND)),
+            (64, DATA + 0x100),
+        ] {
             cpu.phys_write((tss + at) as u64, value);
         }
         let selectors = [data_of(other), TASK_CODE, TASK_STACK, TASK_DATA, TASK_DATA, 0];
@@ -84,7 +89,7 @@ fn changes(other: u8) -> Vec<(u32, u32)> {
         (SECOND + 36, 0x8D5),
         (SECOND + 28, 8),
         (SECOND + 96, TASK_LDT as u32),
-        (SECOND + 64, 0x1234_5678),
+        (SECOND + 60, 0x1234_5678),
         (SECOND + 92, TASK_DATA as u32 | rpl),
         (SECOND + 92, 0xABCD_0000),
         (SECOND + 84, TASK_DATA as u32 | rpl),
@@ -123,18 +128,20 @@ fn fatal() -> [(u32, u32); 5] {
     ]
 }
 
-/// The first task: ljmp; lodsd; test eax, eax; jnz +6; mov esi, LIST; lodsd; xchg eax, ebx; lodsd; xor [ebx], eax; jmp back. Faults in
+/// The first task: ljmp; clts in ring 0; lodsd; test eax, eax; jnz +6; mov esi, LIST; lodsd; xchg eax, ebx; lodsd; xor [ebx], eax; jmp back. Faults in
 /// the second one switch back before they return; those in the first skip the jump.
 fn changing(ring: u8, other: u8) -> Cpu {
     let mut code = ljmp(TASK);
+    code.extend(if ring == 0 { [0x0F, 0x06] } else { [0x90; 2] });
     code.extend([0xAD, 0x85, 0xC0, 0x75, 0x06, 0xBE]);
     code.extend(LIST.to_le_bytes());
-    code.extend([0xAD, 0x93, 0xAD, 0x31, 0x03, 0xEB, 0xE8]);
+    code.extend([0xAD, 0x93, 0xAD, 0x31, 0x03, 0xEB, 0xE6]);
     let mut cpu = two_tasks(ring, other, &code);
-    // str eax; cmp ax, TSS_SELECTOR; je +11; ljmp; add esp, 4; iretd; add esp, 4; add dword [esp], 7; iretd
+    // str eax; cmp ax, TSS_SELECTOR; je +19; and dword [esp + 4], ~0x4000; ljmp; add esp, 4; iretd; add esp, 4; add dword [esp], 7; iretd
     let mut faults = vec![0x0F, 0x00, 0xC8, 0x66, 0x3D];
     faults.extend(TSS_SELECTOR.to_le_bytes());
-    faults.extend([0x74, 11]);
+    faults.extend([0x74, 19, 0x81, 0x64, 0x24, 4]);
+    faults.extend((!0x4000u32).to_le_bytes());
     faults.extend(ljmp(TSS_SELECTOR));
     faults.extend([0x83, 0xC4, 4, 0xCF, 0x83, 0xC4, 4, 0x83, 0x04, 0x24, 7, 0xCF]);
     cpu.mem.write_bytes(FAULTS_AT as u64, &faults);
@@ -152,6 +159,8 @@ fn changing(ring: u8, other: u8) -> Cpu {
     if other == 3 {
         list.extend(fatal().into_iter().flat_map(|c| [c, c, nothing, nothing]));
     }
+    // An EIP beyond the limit, which the handler of the fault puts right.
+    list.extend([(SECOND + 32, 0x4000), nothing, nothing, nothing]);
     let mut at = LIST;
     for (address, bits) in list {
         cpu.phys_write(at as u64, (bits as u64) << 32 | address as u64);
