@@ -105,7 +105,10 @@ fn repeat(cpu: &mut Cpu, op: &Op, step: Step, bulk: Bulk) -> Result<(), Fault> {
     let first = cpu.insns;
     loop {
         let room = u32::try_from(cpu.stop_at - cpu.insns).unwrap_or(u32::MAX);
-        let (done, more) = match bulk(cpu, op, left.min(room)) {
+        let most = left.min(room);
+        // One is what a step does.
+        let at_once = if most > 1 { bulk(cpu, op, most) } else { 0 };
+        let (done, more) = match at_once {
             0 => (1, step(cpu, op)?),
             done => (done, true),
         };
