@@ -29,15 +29,18 @@ pub struct Counters {
 
 /// One 32-bit x86 processor with the memory and bus it is wired to.
 ///
-/// Aligned, so that compiled code can use an address near it as a shift count, too.
-#[repr(align(64))]
+/// Aligned, so that compiled code can use an address near it as a shift count, too. What it uses most comes first, and where it
+/// is does not depend on the size of the rest.
+#[repr(C, align(64))]
 pub struct Cpu {
+    #[cfg(jit)]
+    pub(crate) frame: crate::jit::Frame,
     /// Architectural registers.
     pub regs: Registers,
-    /// x87 and MMX registers.
-    pub fpu: Fpu,
     /// XMM registers and MXCSR.
     pub simd: Simd,
+    /// x87 and MMX registers.
+    pub fpu: Fpu,
     /// Cached translations.
     pub tlb: Tlb,
     /// Physical memory.
@@ -72,8 +75,6 @@ pub struct Cpu {
     /// The compiled engine, if it is in use.
     #[cfg(jit)]
     pub(crate) jit: Option<Box<crate::jit::Jit>>,
-    #[cfg(jit)]
-    pub(crate) frame: crate::jit::Frame,
 }
 
 impl Cpu {

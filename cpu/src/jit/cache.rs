@@ -74,6 +74,8 @@ pub(super) struct Straight<'a> {
     pub tail: Option<(u32, u32)>,
     /// Accesses are checked one by one.
     pub plain: bool,
+    /// See the backend's `Source`.
+    pub usual: bool,
 }
 
 struct ModeState {
@@ -349,7 +351,7 @@ impl Jit {
 
     /// Compile `straight` in the current mode.
     pub(super) fn compile(&mut self, straight: Straight<'_>) -> Option<u32> {
-        let Straight { sources, ops, insns, eip, frame, tail, plain } = straight;
+        let Straight { sources, ops, insns, eip, frame, tail, plain, usual } = straight;
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
         let mut mode = self.modes[self.current].mode;
@@ -362,6 +364,7 @@ impl Jit {
                 tail,
                 mode,
                 plain,
+                usual,
                 edge: id * EDGES,
                 at: self.used,
                 rare_at: self.rare_used,

@@ -52,6 +52,8 @@ faults! {
     LeaveKeepsFrame "leave-keeps-frame",
     /// An access across a page's end uses the first page alone.
     PageEndUnseen "page-end-unseen",
+    /// Every page counts as one at the usual distance.
+    DistanceUnseen "distance-unseen",
     /// Stores need only the right to read.
     WriteLikeRead "write-like-read",
     /// A page that is looked up for a read is written to.

@@ -443,8 +443,11 @@ impl Cpu {
                 let (sources, ops) = self.blocks_ahead(source, offset);
                 let insns = self.instructions_at(offset, tail, big, ops.len());
                 let tail = tail.map(|tail| ((linear >> 12).wrapping_add(1) & 0xF_FFFF, tail >> 12));
+                let usual =
+                    self.tlb.flat.as_ref().is_some_and(|flat| flat.view(self.view as usize).is_regular());
                 let Some(jit) = &mut self.jit else { return Ok(None) };
-                let straight = Straight { sources: &sources, ops, insns: &insns, eip, frame, tail, plain };
+                let straight =
+                    Straight { sources: &sources, ops, insns: &insns, eip, frame, tail, plain, usual };
                 match jit.compile(straight) {
                     Some(id) => id,
                     None => return Ok(None),

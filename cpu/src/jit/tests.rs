@@ -95,6 +95,16 @@ fn paged(mut cpu: Cpu) -> Cpu {
     cpu
 }
 
+/// Let some pages of data be in other places than the rest.
+fn scatter(cpu: &mut Cpu) {
+    for (page, frame) in [(6, 0x2D), (0x27, 0x2C), (0x29, 0x2B), (0x30, 0x31)] {
+        let entry = (TABLE + 4 * page) as u64;
+        let flags = cpu.phys_read::<u32>(entry) & 0xFFF;
+        cpu.phys_write(entry, frame << 12 | flags);
+    }
+    cpu.tlb.flush(true);
+}
+
 /// Turn it off again.
 fn unpage(cpu: &mut Cpu) {
     cpu.regs.cr0 &= !cr0::PG;
@@ -224,6 +234,7 @@ struct Case {
     /// ES has no limit: the others have to be checked against theirs at each access.
     es_flat: bool,
     paging: bool,
+    scattered: bool,
     step: u64,
 }
 
@@ -235,15 +246,15 @@ impl Case {
             .prop_map(|(first, code)| [vec![vec![0x40]; first], code].concat());
         let ring = prop_oneof![Just(0u8), Just(3u8)];
         let limit = prop_oneof![2 => Just(None), 1 => (0x27000..0x2A000u32).prop_map(Some)];
-        let paging = prop_oneof![2 => Just(true), 1 => Just(false)];
+        let paging = prop_oneof![Just((true, false)), Just((true, true)), Just((false, false))];
         (code, ring, any::<[u32; 8]>(), any::<u32>(), (limit, any::<bool>()), paging, 1..40u64).prop_map(
-            |(code, ring, gpr, flags, (limit, es_flat), paging, step)| {
+            |(code, ring, gpr, flags, (limit, es_flat), (paging, scattered), step)| {
                 let mut code = code.concat();
                 // Once more from the start: linked, and with the TLB full.
                 let back = (code.len() as u32 + 5).wrapping_neg();
                 code.push(0xE9);
                 code.extend(back.to_le_bytes());
-                Case { code, ring, gpr, flags, limit, es_flat, paging, step }
+                Case { code, ring, gpr, flags, limit, es_flat, paging, scattered, step }
             },
         )
     }
@@ -261,6 +272,9 @@ impl Case {
                 let es = cpu.regs.seg[SegReg::Es as usize];
                 cpu.regs.seg[SegReg::Es as usize] = Segment::new(es.selector, 0, u32::MAX, es.attr);
                 cpu.state_changed();
+            }
+            if self.scattered {
+                scatter(&mut cpu);
             }
             if !self.paging {
                 unpage(&mut cpu);
@@ -297,7 +311,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 28] = [
+        let directed: [fn() -> Cpu; 30] = [
             product,
             pushed,
             divided,
@@ -316,6 +330,8 @@ fn every_fault_is_seen() {
             waiting,
             strings,
             onward,
+            scattered,
+            elsewhere,
             written_later,
             conditions,
             floating,
@@ -440,6 +456,34 @@ fn written_later() -> Cpu {
     let mut cpu = machine(0, &code, [0x11B0_0000; 8], None);
     cpu.regs.gpr[4] = STACK;
     cpu.phys_write(0x3_1002, 0xC3u8);
+    unpage(&mut cpu);
+    cpu
+}
+
+/// One page is not where the others are: mov eax, [0x30010]; add al, [0x2F010]; mov [0x30011], ax; push eax; pop dword [0x30FFE]; jmp
+/// back
+fn scattered() -> Cpu {
+    let mut code = vec![0xA1, 0x10, 0, 3, 0, 0x02, 0x05, 0x10, 0xF0, 2, 0, 0x66, 0xA3, 0x11, 0, 3, 0];
+    code.extend([0x50, 0x8F, 0x05, 0xFE, 0x0F, 3, 0]);
+    code.extend([0xEB, (code.len() as u8 + 2).wrapping_neg()]);
+    let mut cpu = machine(3, &code, [STACK; 8], None);
+    scatter(&mut cpu);
+    for at in [0x2_F010, 0x3_0010, 0x3_1010u64] {
+        cpu.phys_write(at, at as u32 * 0x0101);
+    }
+    cpu
+}
+
+/// FS begins elsewhere, and there is no paging: mov eax, fs:[8]; inc eax; mov fs:[0x1008], eax; add cx, fs:[0xFFF]; jmp back
+fn elsewhere() -> Cpu {
+    let mut code = vec![0x64, 0xA1, 8, 0, 0, 0, 0x40, 0x64, 0xA3, 8, 0x10, 0, 0];
+    code.extend([0x66, 0x64, 0x03, 0x0D, 0xFF, 0x0F, 0, 0]);
+    code.extend([0xEB, (code.len() as u8 + 2).wrapping_neg()]);
+    let mut cpu = machine(0, &code, [STACK; 8], None);
+    let ds = cpu.regs.seg[SegReg::Ds as usize];
+    cpu.regs.seg[SegReg::Fs as usize] = Segment::new(ds.selector, 0x1_2000, u32::MAX, ds.attr);
+    cpu.phys_write(0x1_2008, 0x1234_5678u32);
+    cpu.phys_write(0x2_4008, 0x8765_4321u32);
     unpage(&mut cpu);
     cpu
 }
@@ -583,6 +627,8 @@ fn directed_programs_agree() {
         halves,
         strings,
         onward,
+        scattered,
+        elsewhere,
         written_later,
         conditions,
         floating,

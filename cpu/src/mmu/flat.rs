@@ -33,6 +33,14 @@ pub(crate) const WRITE: i32 = (PLACES[WRITES] * TABLE) as i32 - BIAS as i32;
 pub(crate) const FETCH: i32 = (PLACES[FETCHES] * TABLE) as i32 - BIAS as i32;
 /// From the read or write table to the one that says the same of accesses that may go on in the next page.
 pub(crate) const ONWARD: i32 = (PLACES[READS + GOES_ON] * TABLE) as i32;
+/// Displacements of the marks of pages that are at the usual distance, for reads and for writes: bytes, two a page, each 0 or
+/// [`IS_USUAL`].
+pub(crate) const USUAL_READ: i32 = (ROOM * TABLE) as i32 - BIAS as i32;
+pub(crate) const USUAL_WRITE: i32 = USUAL_READ + 1;
+/// Displacement of the usual distance.
+pub(crate) const DISTANCE: i32 = USUAL_READ + MARKS as i32;
+/// Such that shifts by 57 or more make 0 of it.
+const IS_USUAL: u8 = 0x80;
 
 /// Tables of a view.
 const READS: usize = 0;
@@ -46,6 +54,10 @@ const GOES_ON: usize = 3;
 const PLACES: [usize; 5] = [0, 4, 9, 8, 12];
 /// Tables there is room for.
 const ROOM: usize = 13;
+/// Bytes of the marks, with the same room behind them.
+const MARKS: usize = 4 * 2 * PAGES;
+/// Bytes of a view.
+const BYTES: usize = ROOM * TABLE + MARKS + 4096;
 
 /// Pages with an entry in some tables, each once: what a flush has to clear.
 struct Used {
@@ -93,15 +105,68 @@ pub(crate) struct FlatView {
     code: Used,
     /// Whether the tables of accesses that go on may have entries.
     joined: bool,
+    usual: Usual,
+}
+
+/// The distance from linear to host addresses that most pages of a view have, found by vote.
+#[derive(Clone, Copy, Default)]
+struct Usual {
+    distance: u64,
+    /// One for each entry that has it, less [`PRICE`] for one that has not.
+    votes: u32,
+    /// Entries that had another one when no votes were left to pay for it.
+    against: u32,
+    /// Some entry had another one.
+    differed: bool,
+}
+
+/// Votes at most.
+const MOST_VOTES: u32 = 256;
+/// Votes that say that most pages are alike.
+const MANY_VOTES: u32 = 32;
+/// Votes that an entry with another distance costs.
+const PRICE: u32 = 8;
+
+/// What an entry says of the usual distance.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vote {
+    Agrees,
+    Differs,
+    /// Its own is the usual one from now on.
+    Wins,
+}
+
+impl Usual {
+    /// An entry with `distance` is made in a view of so many pages. Another distance wins only if many entries were against the last
+    /// one, for all marks have to be made anew then.
+    #[inline(always)]
+    fn vote(&mut self, distance: u64, pages: usize) -> Vote {
+        if distance == self.distance {
+            self.votes = (self.votes + 1).min(MOST_VOTES);
+            return Vote::Agrees;
+        }
+        self.differed |= self.distance != 0;
+        if self.votes >= PRICE {
+            self.votes -= PRICE;
+            return Vote::Differs;
+        }
+        self.against += 1;
+        if (self.against as usize) < pages / 2 {
+            return Vote::Differs;
+        }
+        (self.distance, self.votes, self.against) = (distance, 1, 0);
+        Vote::Wins
+    }
 }
 
 impl FlatView {
     fn new() -> io::Result<FlatView> {
         Ok(FlatView {
-            tables: MmapMut::map_anon(ROOM * TABLE)?,
+            tables: MmapMut::map_anon(BYTES)?,
             data: Used::new(),
             code: Used::new(),
             joined: false,
+            usual: Usual::default(),
         })
     }
 
@@ -129,6 +194,36 @@ impl FlatView {
         self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
     }
 
+    /// Most pages are at the usual distance: compiled code may count on it.
+    pub fn is_regular(&self) -> bool {
+        self.usual.votes >= MANY_VOTES || self.usual.votes > 0 && !self.usual.differed
+    }
+
+    /// Whether `page` is at the usual distance, for reads and for writes.
+    #[inline(always)]
+    fn mark(&mut self, page: u32, read: bool, write: bool) {
+        let at = ROOM * TABLE + page as usize * 2;
+        if let Some(marks) = self.tables.get_mut(at..at + 2) {
+            marks.copy_from_slice(&[read, write].map(|usual| if usual { IS_USUAL } else { 0 }));
+        }
+    }
+
+    /// Another distance is the usual one.
+    #[cold]
+    fn mark_all(&mut self) {
+        let distance = self.usual.distance;
+        let at = (DISTANCE + BIAS as i32) as usize;
+        if let Some(place) = self.tables.get_mut(at..at + 8) {
+            place.copy_from_slice(&distance.to_ne_bytes());
+        }
+        for n in 0..self.data.pages.len() {
+            let page = self.data.pages[n];
+            let [read, write] =
+                [READS, WRITES].map(|table| distance != 0 && self.get(table, page) == distance);
+            self.mark(page, read, write);
+        }
+    }
+
     fn copy(&mut self, from: &FlatView, table: usize, page: u32) {
         let value = from.get(table, page);
         if value != 0 {
@@ -144,6 +239,12 @@ impl FlatView {
             self.set(WRITES, page, delta);
         } else if !new {
             self.clear(WRITES, page);
+        }
+        match self.usual.vote(delta, self.data.pages.len()) {
+            Vote::Agrees => self.mark(page, true, write),
+            Vote::Differs if new => {}
+            Vote::Differs => self.mark(page, false, false),
+            Vote::Wins => self.mark_all(),
         }
         self.part(page);
         if join {
@@ -161,6 +262,7 @@ impl FlatView {
         while let Some(page) = self.data.pop() {
             self.set(READS, page, 0);
             self.clear(WRITES, page);
+            self.mark(page, false, false);
             if self.joined {
                 self.clear(READS + GOES_ON, page);
                 self.clear(WRITES + GOES_ON, page);
@@ -200,6 +302,7 @@ impl FlatView {
         if self.data.contains(page) {
             self.clear(READS, page);
             self.clear(WRITES, page);
+            self.mark(page, false, false);
         }
         if self.code.contains(page) {
             self.clear(FETCHES, page);
@@ -277,6 +380,8 @@ impl FlatViews {
                 }
             }
         }
+        lower.usual = view.usual;
+        lower.mark_all();
         for &page in &view.code.pages {
             lower.code.insert(page);
             lower.copy(view, FETCHES, page);
@@ -334,6 +439,9 @@ impl FlatViews {
             for n in 0..view.data.pages.len() {
                 let page = view.data.pages[n];
                 view.clear(WRITES, page);
+                let distance = view.usual.distance;
+                let usual = distance != 0 && view.get(READS, page) == distance;
+                view.mark(page, usual, false);
                 if view.joined {
                     view.clear(WRITES + GOES_ON, page);
                 }

@@ -3,11 +3,11 @@
 //!
 //! JRCXZ reaches 127 bytes. Islands stand behind the block, or are skipped by a jump in the middle of a long one.
 
-use super::asm::{R8, R9, R10, Width, at};
+use super::asm::{R8, R9, R10, RCX, Width, at};
 use super::property::*;
 use super::stubs::EIP;
 use super::translate::After;
-use super::translate::{BUDGET, Flow, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
+use super::translate::{BUDGET, Flow, Look, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
 use super::x87::Known;
 use crate::Cpu;
 use crate::jit::EmitFault;
@@ -69,8 +69,14 @@ impl Translator<'_> {
                     let handler = self.asm.jmp();
                     self.islands.push((handler, Slow::Insn(r.n, r.wrong, false)));
                 }
-                Slow::Quad(r, float, back) => {
+                Slow::Quad(r, look, float, back) => {
                     self.reach_here(site);
+                    if look.usual {
+                        self.load_entry(RCX, Look { usual: false, ..look });
+                        self.asm.bytes(&[0xE3, 5]);
+                        let found = self.asm.jmp();
+                        self.reach(found, self.place(back));
+                    }
                     let stubs = self.s.stubs;
                     self.call_place(if r.write && !self.has(EmitFault::WriteLikeRead) {
                         stubs.quad_write

@@ -3,7 +3,9 @@
 use super::asm::{Mem, R8, R9, R10, RCX, Reg, Width, at};
 use super::groups::Use;
 use super::property::*;
-use super::translate::{Alone, BUDGET, CPU, ECX, ESP, GUEST, Refill, Slow, Translator, VIEW, Whole, of_cpu};
+use super::translate::{
+    Alone, BUDGET, CPU, ECX, ESP, GUEST, Look, Refill, Slow, Translator, VIEW, Whole, of_cpu,
+};
 use crate::Cpu;
 use crate::decode::{Ea, Op};
 use crate::jit::mode::KnownSegment;
@@ -54,54 +56,41 @@ impl Translator<'_> {
 
     /// As [`Self::access`]; with `aligned` the linear address must be a multiple of sixteen.
     pub(super) fn access_as(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
-        if size == 4 && self.s.mode.paged() && self.find_quad(seg, write)? {
-            let site = self.asm.jrcxz();
-            let again = self.linear_at.unwrap_or(site);
-            let refill = Refill { n: self.n, write, wrong: self.wrong, again };
-            self.checks.push((site, Slow::Quad(refill, self.float, self.asm.pos())));
-        } else if size == 1 || aligned || self.s.mode.paged() {
-            self.find_host(seg, size, write, aligned)?;
-            self.check_access(write);
-        } else {
-            self.find_host_onward(seg, size, write)?;
-            self.check_or_alone(seg, size, write);
+        let paged = self.s.mode.paged();
+        let usual = self.s.usual && paged;
+        let mut look = Look { seg, size, write, aligned, onward: false, usual };
+        let quad = size == 4 && paged && self.find_quad(look)?;
+        if !quad {
+            look.onward = size > 1 && !aligned && !paged;
+            self.find(look)?;
         }
+        let site = self.asm.jrcxz();
+        if usual {
+            self.usual_distance();
+        }
+        let (n, wrong, float, back) = (self.n, self.wrong, self.float, self.asm.pos());
+        let refill = self.linear_at.filter(|_| !float || quad).map(|again| Refill { n, write, wrong, again });
+        let slow = match refill {
+            Some(refill) if quad => Slow::Quad(refill, look, float, back),
+            _ if usual || look.onward => Slow::Alone(Alone { n, look, wrong, float, back }),
+            Some(refill) => Slow::Refill(refill),
+            None => Slow::Insn(n, wrong, float),
+        };
+        self.checks.push((site, slow));
         Some(())
     }
 
-    /// If RCX is 0, look the page up, if that can be all, or go to the handler.
-    fn check_access(&mut self, write: bool) {
-        match self.linear_at {
-            Some(again) if !self.float => {
-                let site = self.asm.jrcxz();
-                self.checks.push((site, Slow::Refill(Refill { n: self.n, write, wrong: self.wrong, again })));
-            }
-            _ => self.check(),
-        }
+    /// RCX := the distance from linear to host addresses that most pages of the view have. It does not depend on the address: where
+    /// one address is found in memory at another, the host need not wait for what was looked up to compute it.
+    fn usual_distance(&mut self) {
+        self.asm.load(Width::Q, RCX, at(VIEW, flat::DISTANCE));
     }
 
-    /// If RCX is 0, go where this access looks at its end, too.
-    fn check_or_alone(&mut self, seg: SegReg, size: u32, write: bool) {
-        let site = self.asm.jrcxz();
-        let (n, wrong, float, back) = (self.n, self.wrong, self.float, self.asm.pos());
-        let alone = Alone { n, seg, size, write, wrong, float, back };
-        self.checks.push((site, Slow::Alone(alone)));
-    }
-
-    /// RCX := what to add to the linear address of offset R8 of `seg` for `size` bytes, or 0, and R9, if there is no limit and more
-    /// than one byte, the same without a look at where they end. R8 becomes linear.
-    pub(super) fn find_host(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
-        self.find(seg, size, write, aligned, false)
-    }
-
-    /// The same, but also 0 if nothing is known of the next page: there is no look at where the access ends.
-    fn find_host_onward(&mut self, seg: SegReg, size: u32, write: bool) -> Option<()> {
-        self.find(seg, size, write, false, true)
-    }
-
-    /// RCX := what to add to the linear address of offset R8 of `seg` for four bytes, or 0 if there is nothing or they are not aligned.
-    /// False, and nothing is done, if there is a limit.
-    fn find_quad(&mut self, seg: SegReg, write: bool) -> Option<bool> {
+    /// RCX := not 0 if four bytes at offset R8 of a segment are aligned and may be accessed: what to add to their linear address, if
+    /// that is not to be the usual distance. R8 becomes linear, R9 the place in the tables. False, and nothing is done, if there is a
+    /// limit.
+    fn find_quad(&mut self, look: Look) -> Option<bool> {
+        let Look { seg, write, .. } = look;
         let s = self.s.mode.segment(seg);
         if !self.s.mode.is_unlimited(seg) || self.has(EmitFault::PageEndUnseen) {
             return Some(false);
@@ -114,12 +103,24 @@ impl Translator<'_> {
         if self.has(EmitFault::CheckWritesFlags) {
             self.asm.rr(Width::D, &[0x85], R8, R8);
         }
-        let write = write && !self.has(EmitFault::WriteLikeRead);
-        let table = if write { flat::WRITE } else { flat::READ };
         self.asm.rorx(R9, R8, 2);
         self.asm.shift_x(Width::D, 3, R9, R9, CPU);
-        self.asm.load(Width::Q, RCX, Mem { base: VIEW, index: Some((R9, 3)), disp: table });
+        self.load_entry(RCX, look);
         Some(true)
+    }
+
+    /// `dst` := what the flat view has for the place in R9.
+    pub(super) fn load_entry(&mut self, dst: Reg, look: Look) {
+        let write = look.write && !self.has(EmitFault::WriteLikeRead);
+        if look.usual && !self.has(EmitFault::DistanceUnseen) {
+            let table = if write { flat::USUAL_WRITE } else { flat::USUAL_READ };
+            let mark = Mem { base: VIEW, index: Some((R9, 1)), disp: table };
+            self.asm.rm(Width::D, &[0x0F, 0xB6], dst, mark);
+        } else {
+            let table =
+                if write { flat::WRITE } else { flat::READ } + if look.onward { flat::ONWARD } else { 0 };
+            self.asm.load(Width::Q, dst, Mem { base: VIEW, index: Some((R9, 3)), disp: table });
+        }
     }
 
     /// R8 := linear address of offset R8 of `seg`.
@@ -132,7 +133,10 @@ impl Translator<'_> {
         }
     }
 
-    fn find(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool, onward: bool) -> Option<()> {
+    /// RCX := what to add to the linear address of offset R8, or 0, and R9, if there is no limit and more than one byte, the same
+    /// without a look at where they end. If that is to be the usual distance they are only 0 or not. R8 becomes linear.
+    fn find(&mut self, look: Look) -> Option<()> {
+        let Look { seg, size, write, aligned, onward, .. } = look;
         let s = self.s.mode.segment(seg);
         let hi = s.bounds.1;
         if !s.may(write) {
@@ -166,10 +170,7 @@ impl Translator<'_> {
         if self.has(EmitFault::CheckWritesFlags) {
             self.asm.rr(Width::D, &[0x85], R8, R8);
         }
-        let write = write && !self.has(EmitFault::WriteLikeRead);
-        let table = if write { flat::WRITE } else { flat::READ } + if onward { flat::ONWARD } else { 0 };
         let ends_elsewhere = size > 1 && !onward;
-        let entry = Mem { base: VIEW, index: Some((R9, 3)), disp: table };
         self.asm.shift_x(Width::D, 3, R9, R8, VIEW);
         if aligned {
             // A count that is 0 if the low four bits are.
@@ -196,13 +197,13 @@ impl Translator<'_> {
             }
         }
         if aligned || limited {
-            self.asm.load(Width::Q, RCX, entry);
+            self.load_entry(RCX, look);
             self.asm.shift_x(Width::Q, 1, RCX, RCX, R10);
         } else if ends_elsewhere {
-            self.asm.load(Width::Q, R9, entry);
+            self.load_entry(R9, look);
             self.asm.shift_x(Width::Q, 1, RCX, R9, RCX);
         } else {
-            self.asm.load(Width::Q, RCX, entry);
+            self.load_entry(RCX, look);
         }
         Some(())
     }
@@ -228,19 +229,22 @@ impl Translator<'_> {
         if !self.found[group] {
             let start = self.asm.pos();
             offset(self, behind.wrapping_neg());
-            if self.s.mode.paged() {
-                self.find_host(seg, g.len, g.write, false)?;
-            } else {
-                self.find_host_onward(seg, g.len, g.write)?;
-            }
+            let paged = self.s.mode.paged();
+            let usual = self.s.usual && paged;
+            let look = Look { seg, size: g.len, write: g.write, aligned: false, onward: !paged, usual };
+            self.find(look)?;
             let again = self.linear_at.map(|_| start);
             let (n, wrong, float) = (self.n, self.wrong, self.float);
-            let knows_entry = again.is_some() && self.s.mode.paged() && g.len > 1;
+            let knows_entry = again.is_some() && paged && g.len > 1;
             let site = self.asm.jrcxz();
+            if usual {
+                self.usual_distance();
+            }
+            let back = self.asm.pos();
             let edge = self.plain_edge();
             self.checks.push((
                 site,
-                Slow::Group(Whole { n, behind, write, wrong, float, again, knows_entry, edge }),
+                Slow::Group(Whole { n, behind, write, look, wrong, float, again, back, knows_entry, edge }),
             ));
             self.asm.lea(Width::Q, register, HOST);
             self.asm.store(Width::Q, slot, register);
@@ -256,6 +260,9 @@ impl Translator<'_> {
     /// Where the check of a group fails. If nothing was wrong but that its page had not been looked up, that is done for the access
     /// that is due, no other, and the check made again; else a plain block goes on.
     pub(super) fn group_failed(&mut self, g: Whole) {
+        if g.look.usual {
+            self.look_closer(Look { usual: false, ..g.look }, g.back);
+        }
         if let Some(again) = g.again.filter(|_| !g.float) {
             // The page is known: the group is in two of them.
             if g.knows_entry {
@@ -279,24 +286,34 @@ impl Translator<'_> {
         self.plain_edge_here(g.edge, site);
     }
 
-    /// The check of an access that did not look at its end. R8 is linear: the segment's base is taken off and put on again,
-    /// for limits are about offsets.
+    /// The first look at an access was short: at its end, or for another distance than the usual one, the second looks, too.
     pub(super) fn check_alone(&mut self, a: Alone) {
-        let base = self.s.mode.segment(a.seg).base;
-        if base != 0 && !self.has(EmitFault::BaseForgotten) {
-            self.asm.lea(Width::D, R8, at(R8, (base as i32).wrapping_neg()));
-        }
-        // It was possible when the access was translated.
-        self.failed |= self.find_host(a.seg, a.size, a.write, false).is_none();
-        self.asm.bytes(&[0xE3, 5]);
-        let back = self.asm.jmp();
-        self.reach(back, self.place(a.back));
+        self.look_closer(Look { onward: false, usual: false, ..a.look }, a.back);
         let slow = self.asm.jmp();
+        let (n, write) = (a.n, a.look.write);
         let path = match self.linear_at {
-            Some(again) if !a.float => Slow::Refill(Refill { n: a.n, write: a.write, wrong: a.wrong, again }),
-            _ => Slow::Insn(a.n, a.wrong, a.float),
+            Some(again) if !a.float => Slow::Refill(Refill { n, write, wrong: a.wrong, again }),
+            _ => Slow::Insn(n, a.wrong, a.float),
         };
         self.islands.push((slow, path));
+    }
+
+    /// A check of the address in R8, which is linear, with another look; to `back` if that finds it. The segment's base is taken off and
+    /// put on again, for limits are about offsets.
+    fn look_closer(&mut self, look: Look, back: usize) {
+        let s = self.s.mode.segment(look.seg);
+        if s.dynamic {
+            self.asm.load(Width::D, R9, of_cpu(segment_field(look.seg, offset_of!(Segment, base))));
+            self.not(R9);
+            self.asm.lea(Width::D, R8, Mem { base: R8, index: Some((R9, 0)), disp: 1 });
+        } else if s.base != 0 && !self.has(EmitFault::BaseForgotten) {
+            self.asm.lea(Width::D, R8, at(R8, (s.base as i32).wrapping_neg()));
+        }
+        // It was possible when the access was translated.
+        self.failed |= self.find(look).is_none();
+        self.asm.bytes(&[0xE3, 5]);
+        let found = self.asm.jmp();
+        self.reach(found, self.place(back));
     }
 
     /// Look up the page of R8: back to `again` if that made an entry, else on.

@@ -54,6 +54,8 @@ pub(in crate::jit) struct Source<'a> {
     pub mode: &'a Mode,
     /// Accesses are checked one by one.
     pub plain: bool,
+    /// Accesses look first whether they are at the distance that most pages of the view have.
+    pub usual: bool,
     /// Number of the block's first edge.
     pub edge: u32,
     /// Where the code will be, and where that which is rarely executed will be.
@@ -115,13 +117,26 @@ pub(super) enum Wrong {
     Product(Reg),
 }
 
+/// How an access is looked up in the flat view.
+#[derive(Clone, Copy)]
+pub(super) struct Look {
+    pub seg: SegReg,
+    /// Bytes.
+    pub size: u32,
+    pub write: bool,
+    /// Its linear address must be a multiple of sixteen.
+    pub aligned: bool,
+    /// It may go on in the next page, if that is the next one in host memory: no look at its end.
+    pub onward: bool,
+    /// It must be at the usual distance.
+    pub usual: bool,
+}
+
 /// An access that is to be checked out of line.
 #[derive(Clone, Copy)]
 pub(super) struct Alone {
     pub n: usize,
-    pub seg: SegReg,
-    pub size: u32,
-    pub write: bool,
+    pub look: Look,
     pub wrong: Wrong,
     pub float: bool,
     /// Where it goes on, with RCX + R8 its host address.
@@ -135,10 +150,13 @@ pub(super) struct Whole {
     /// How far behind the group's first byte the access is that is due, and whether it writes.
     pub behind: i32,
     pub write: bool,
+    pub look: Look,
     pub wrong: Wrong,
     pub float: bool,
     /// Where it begins, if it depends on nothing but the flat view.
     pub again: Option<usize>,
+    /// Where it goes on, with RCX + R8 the host address.
+    pub back: usize,
     /// R9 has what was found for the page.
     pub knows_entry: bool,
     /// The edge to the plain block.
@@ -180,7 +198,7 @@ pub(super) enum Slow {
     /// A group is not in one page, or its page may only have to be looked up.
     Group(Whole),
     /// An access of four bytes that are not aligned, or whose page may only have to be looked up.
-    Quad(Refill, bool, usize),
+    Quad(Refill, Look, bool, usize),
     /// An access whose page may only have to be looked up.
     Refill(Refill),
     /// The guest's x87 registers are not in the host's; it goes on there when they are.
