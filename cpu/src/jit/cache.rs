@@ -81,7 +81,9 @@ pub(super) struct Straight<'a> {
 struct ModeState {
     mode: Mode,
     table: JumpTable,
+    /// Where the search for indirect targets is, and its code as far as the table has them.
     dispatch: usize,
+    look_up: Vec<u8>,
     /// See [`Mode::ceiling`]; 0 for none.
     ceiling: u32,
     /// The mode that followed this one last.
@@ -305,11 +307,12 @@ impl Jit {
     pub(super) fn add_mode(&mut self, mode: Mode) {
         let table = JumpTable::new();
         let at = self.used;
-        let code = backend::dispatch(table.address(), mode.cs().base, &self.stubs, at);
+        let look_up = backend::look_up(table.address(), mode.cs().base);
+        let code = backend::dispatch(&look_up, mode.cs().base, &self.stubs, at);
         self.memory.write(at, &code);
         self.used = (at + code.len()).next_multiple_of(16);
         let ceiling = mode.ceiling().unwrap_or(0);
-        self.modes.push(ModeState { mode, table, dispatch: at, ceiling, next: 0 });
+        self.modes.push(ModeState { mode, table, dispatch: at, look_up, ceiling, next: 0 });
         self.set_mode(self.modes.len() - 1);
     }
 
@@ -369,6 +372,7 @@ impl Jit {
                 at: self.used,
                 rare_at: self.rare_used,
                 dispatch: self.modes[self.current].dispatch,
+                look_up: &self.modes[self.current].look_up,
                 stubs: &self.stubs,
                 quirks: &self.quirks,
                 fault: self.emit_fault,

@@ -7,6 +7,7 @@
 //! Each combination is a *mode* with a number; code is found by place, EIP and mode.
 
 use crate::Cpu;
+use crate::mmu::flat::fetch_entry;
 use crate::regs::{cr0, cr4};
 use crate::seg::{SegReg, Segment};
 use crate::simd::mxcsr;
@@ -231,21 +232,22 @@ impl Mode {
 
 /// A place of a jump table: compiled code for one EIP.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct JumpEntry {
-    /// EIP, negated; compiled code adds and looks for zero.
-    pub eip: u32,
-    /// What the flat view's fetch entry must hold plus [`FRAME_BIAS`], negated; 0 in an empty place.
-    pub frame: u32,
+    /// EIP plus what the flat view's fetch entry for it must be, negated: compiled code adds all three and looks for zero.
+    pub key: u64,
     /// Address of the code.
     pub code: u64,
 }
 
-/// So that the frame of an empty place, all zeros, is that of no page.
-pub(super) const FRAME_BIAS: u32 = 1 << 30;
+impl JumpEntry {
+    /// No fetch entry and EIP add up to the negative of this key.
+    const EMPTY: JumpEntry = JumpEntry { key: 1, code: 0 };
+}
 
-fn frame_key(frame: u32) -> u32 {
-    (frame + 1 + FRAME_BIAS).wrapping_neg()
+/// The key of `eip` in page `frame` of the backing store.
+fn key(eip: u32, frame: u32) -> u64 {
+    fetch_entry(frame).wrapping_add(eip as u64).wrapping_neg()
 }
 
 /// Places of a jump table.
@@ -261,7 +263,7 @@ pub(super) struct JumpTable(Box<[JumpEntry]>);
 
 impl JumpTable {
     pub fn new() -> JumpTable {
-        JumpTable(vec![JumpEntry::default(); JUMPS].into_boxed_slice())
+        JumpTable(vec![JumpEntry::EMPTY; JUMPS].into_boxed_slice())
     }
 
     /// Where it begins, for compiled code.
@@ -270,21 +272,20 @@ impl JumpTable {
     }
 
     pub fn set(&mut self, eip: u32, frame: u32, code: u64) {
-        let entry = JumpEntry { eip: eip.wrapping_neg(), frame: frame_key(frame), code };
-        self.0[place(eip)] = entry;
+        self.0[place(eip)] = JumpEntry { key: key(eip, frame), code };
     }
 
     /// Code for `eip` in page `frame` of the backing store.
     pub fn find(&self, eip: u32, frame: u32) -> Option<u64> {
         let entry = &self.0[place(eip)];
-        (entry.eip == eip.wrapping_neg() && entry.frame == frame_key(frame)).then_some(entry.code)
+        (entry.key == key(eip, frame)).then_some(entry.code)
     }
 
     /// Forget `code`.
     pub fn remove(&mut self, eip: u32, code: u64) {
         let entry = &mut self.0[place(eip)];
         if entry.code == code {
-            *entry = JumpEntry::default();
+            *entry = JumpEntry::EMPTY;
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A view has five tables of 2^20 entries of eight bytes, in address space that costs memory only where it is used.
 //! For data (read, write) an entry is what to add to a linear address to get the host address, a multiple of 4096, or
-//! 0 if the access must take the slow path. For fetches it is the page number in the backing store plus one, or 0.
+//! 0 if the access must take the slow path. For fetches its upper half is the page number in the backing store plus one, or 0.
 //!
 //! Two more tables, of reads and of writes, have those entries whose next page is the next one in host memory too: an access
 //! may go on into it without a look at where it ends. They are kept up while paging is off, when it is nearly always so.
@@ -29,8 +29,14 @@ pub(crate) const BIAS: usize = 44;
 pub(crate) const READ: i32 = -(BIAS as i32);
 /// Displacement of the write table.
 pub(crate) const WRITE: i32 = (PLACES[WRITES] * TABLE) as i32 - BIAS as i32;
-/// Displacement of the fetch table.
+/// Displacement of the fetch table, and of the upper half of its first entry.
 pub(crate) const FETCH: i32 = (PLACES[FETCHES] * TABLE) as i32 - BIAS as i32;
+pub(crate) const FETCH_FRAME: i32 = FETCH + 4;
+
+/// The fetch table's entry for page `frame` of the backing store.
+pub(crate) const fn fetch_entry(frame: u32) -> u64 {
+    (frame as u64 + 1) << 32
+}
 /// From the read or write table to the one that says the same of accesses that may go on in the next page.
 pub(crate) const ONWARD: i32 = (PLACES[READS + GOES_ON] * TABLE) as i32;
 /// Displacements of the marks of pages that are at the usual distance, for reads and for writes: bytes, two a page, each 0 or
@@ -421,7 +427,7 @@ impl FlatViews {
     #[inline]
     fn fill_fetch(&mut self, view: usize, linear: u32, offset: u32) {
         self.fills += 1;
-        let (page, value) = (linear >> 12, (offset >> 12) as u64 + 1);
+        let (page, value) = (linear >> 12, fetch_entry(offset >> 12));
         self.views[view].fill_fetch(page, value);
         if self.ceilings[view] != 0 {
             self.views[LOWER + view].fill_fetch(page, value);

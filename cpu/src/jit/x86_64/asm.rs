@@ -234,12 +234,6 @@ impl Asm {
         self.bytes(&[0x7B, 0xF0, 0xC0 | (dst & 7) << 3 | src & 7, n]);
     }
 
-    /// `jz` to a place patched later; returns where its displacement byte is.
-    pub fn short_jz(&mut self) -> usize {
-        self.bytes(&[0x74, 0]);
-        self.pos() - 1
-    }
-
     /// `jrcxz` to a place patched later; returns where its displacement byte is.
     pub fn jrcxz(&mut self) -> usize {
         self.bytes(&[0xE3, 0]);

@@ -60,7 +60,7 @@ impl Translator<'_> {
     pub(super) fn far_edge(&mut self, target: u32) {
         let page = self.s.mode.cs().base.wrapping_add(target) >> 12;
         let compare = self.asm.pos();
-        self.asm.load(Width::D, RCX, at(VIEW, flat::FETCH + page as i32 * 8));
+        self.asm.load(Width::D, RCX, at(VIEW, flat::FETCH_FRAME + page as i32 * 8));
         // lea ecx, [rcx + disp32]: the displacement is patched.
         self.asm.bytes(&[0x8D, 0x89]);
         self.asm.dword(1 << 30);

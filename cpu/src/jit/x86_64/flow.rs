@@ -2,6 +2,7 @@
 
 use super::asm::{Mem, R8, R9, RCX, Width, at};
 use super::property::*;
+use super::stubs::JUMP_TO_FOUND;
 use super::translate::{ESP, Flow, GUEST, Translator, VIEW, of_cpu};
 use crate::Cpu;
 use crate::decode::Op;
@@ -78,7 +79,7 @@ impl Translator<'_> {
             Code::Jmp_rm32 => {
                 self.indirect_target(insn, op)?;
                 self.indirect_limit();
-                self.jump_to(self.s.dispatch);
+                self.jump_to_known();
             }
             _ => return None,
         }
@@ -94,6 +95,14 @@ impl Translator<'_> {
             self.asm.mov_rr(Width::D, R8, GUEST[op.reg[0] as usize]);
         }
         Some(())
+    }
+
+    /// Go to the block at EIP = R8, without a way round if the jump table has it.
+    fn jump_to_known(&mut self) {
+        self.asm.bytes(self.s.look_up);
+        self.asm.bytes(&[0xE3, 5]);
+        self.jump_to(self.s.dispatch);
+        self.asm.bytes(&JUMP_TO_FOUND);
     }
 
     /// The target in R8 must be inside CS.
@@ -132,7 +141,7 @@ impl Translator<'_> {
         self.asm.lea(Width::D, ESP, at(ESP, -4));
         if indirect {
             self.asm.load(Width::D, R8, of_cpu(spare));
-            self.jump_to(self.s.dispatch);
+            self.jump_to_known();
         } else {
             self.edge(target);
         }
@@ -150,7 +159,7 @@ impl Translator<'_> {
         self.asm.load(Width::D, R8, mem);
         self.indirect_limit();
         self.asm.lea(Width::D, ESP, at(ESP, 4 + extra as i32));
-        self.jump_to(self.s.dispatch);
+        self.jump_to_known();
         Some(Flow::End)
     }
 }

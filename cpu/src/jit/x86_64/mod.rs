@@ -41,7 +41,7 @@ mod x87;
 pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};
 pub(super) use host_x87::HostX87;
-pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, dispatch, fixed};
+pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, dispatch, fixed, look_up};
 pub(super) use translate::{EdgeSite, Scratch, Source, translate};
 
 /// Let the jump at `place` lead to `target`: the four bytes to write there.

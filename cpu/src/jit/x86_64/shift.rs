@@ -1,6 +1,6 @@
 //! Shifts, rotates, bit tests and bit scans in line (SDM vol. 1, 5.1.5 and 5.1.6).
 
-use super::asm::{R8, R9, R10, RCX, Reg, Width, at};
+use super::asm::{Asm, R8, R9, RCX, Width, at};
 use super::property::*;
 use super::translate::{ECX, GUEST, Translator, Wrong};
 use crate::decode::Op;
@@ -69,69 +69,63 @@ impl Translator<'_> {
         let opcode = [opcode | wide as u8];
         if insn.op0_kind() == OpKind::Memory {
             let mem = self.memory(op, w.bytes(), true)?;
-            let mem = if by_cl {
-                self.asm.lea(Width::Q, R8, mem);
-                self.asm.mov_rr(Width::D, RCX, ECX);
-                at(R8, 0)
+            if !by_cl {
+                self.asm.rm(w, &opcode, n, mem);
+                if imm {
+                    self.asm.byte(count as u8);
+                }
+                return Some(());
+            }
+            self.asm.lea(Width::Q, R8, mem);
+            let mem = at(R8, 0);
+            if own_overflow {
+                self.but_one_step(|asm| {
+                    asm.rm(w, &opcode, n, mem);
+                    asm.rm(w, &[0xD1], n, mem);
+                });
             } else {
-                mem
-            };
-            self.asm.rm(w, &opcode, n, mem);
-            if own_overflow {
-                self.asm.load(w, R9, mem);
-                self.overflow_of_shift(n, R9);
-            }
-        } else {
-            if by_cl {
                 self.asm.mov_rr(Width::D, RCX, ECX);
+                self.asm.rm(w, &opcode, n, mem);
             }
-            let (d, _) = self.pair(w, op.reg[0], 0);
-            self.asm.rr(w, &opcode, n, d);
-            if imm {
-                self.asm.byte(count as u8 - twice as u8);
-            }
-            if twice {
-                self.asm.rr(w, &[0xD1], n, d);
-            }
-            if own_overflow {
-                self.asm.mov_rr(w, R8, d);
-                self.overflow_of_shift(n, R8);
-            }
-            self.put_back(w, op.reg[0], 0, true);
             return Some(());
         }
-        if imm {
-            self.asm.byte(count as u8);
+        if own_overflow {
+            let d = GUEST[op.reg[0] as usize];
+            self.but_one_step(|asm| {
+                match n {
+                    4 => asm.shift_x(w, 1, d, d, RCX),
+                    5 => asm.shift_x(w, 3, d, d, RCX),
+                    7 => asm.shift_x(w, 2, d, d, RCX),
+                    _ => asm.rr(w, &opcode, n, d),
+                }
+                asm.rr(w, &[0xD1], n, d);
+            });
+            return Some(());
         }
+        if by_cl {
+            self.asm.mov_rr(Width::D, RCX, ECX);
+        }
+        let (d, _) = self.pair(w, op.reg[0], 0);
+        self.asm.rr(w, &opcode, n, d);
+        if imm {
+            self.asm.byte(count as u8 - twice as u8);
+        }
+        if twice {
+            self.asm.rr(w, &[0xD1], n, d);
+        }
+        self.put_back(w, op.reg[0], 0, true);
         Some(())
     }
 
-    /// After a shift or rotation of 32 bits by CL, which is in RCX: OF is that of the last step, unless there was none. `result` is
-    /// R8 or R9.
-    fn overflow_of_shift(&mut self, n: u8, result: Reg) {
-        if result == R9 {
-            self.asm.mov_rr(Width::D, R8, R9);
-        }
-        self.save_flags();
-        self.asm.test_ri(Width::B, RCX, 31);
-        let no_step = self.asm.short_jz();
-        // R10 has CF in bit 8, SF in bit 15, and OF in bit 0.
-        let (first, second) = match n {
-            4 => (R10, Some((8, R10, 15))), // CF, SF
-            7 => (R10, None),               // never
-            0 => (R8, Some((0, R8, 31))),   // CF is bit 0
-            _ => (R8, Some((30, R8, 31))),
-        };
-        self.asm.row_ri(Width::D, 4, R10, 0xFF00);
-        if let Some((bit, other, top)) = second {
-            self.asm.rorx(RCX, first, bit);
-            self.asm.rorx(R9, other, top);
-            self.asm.rr(Width::D, &[0x33], RCX, R9); // xor ecx, r9d
-            self.asm.row_ri(Width::D, 4, RCX, 1);
-            self.asm.rr(Width::D, &[0x0B], R10, RCX); // or r10d, ecx
-        }
-        self.failed |= !self.asm.bind8(no_step);
-        self.restore_flags();
+    /// A shift or rotation by the guest's CL where the host leaves OF to another step than the last: all steps but one, of which there are
+    /// RCX, and one by itself, which writes all flags. Nothing if there are no steps.
+    fn but_one_step(&mut self, steps: impl Fn(&mut Asm)) {
+        self.asm.mov_imm(R9, 31);
+        self.asm.pext(RCX, ECX, R9);
+        let none = self.asm.jrcxz();
+        self.asm.lea(Width::D, RCX, at(RCX, -1));
+        steps(&mut self.asm);
+        self.failed |= !self.asm.bind8(none);
     }
 
     pub(super) fn double_shift(&mut self, insn: &Instruction, op: &Op) -> Option<()> {

@@ -61,8 +61,9 @@ pub(in crate::jit) struct Source<'a> {
     /// Where the code will be, and where that which is rarely executed will be.
     pub at: usize,
     pub rare_at: usize,
-    /// Where the search for indirect targets of this mode is.
+    /// Where the search for indirect targets of this mode is, and its code as far as the jump table has them.
     pub dispatch: usize,
+    pub look_up: &'a [u8],
     pub stubs: &'a Stubs,
     pub quirks: &'a Quirks,
     /// What to do wrong.
@@ -383,7 +384,7 @@ impl Translator<'_> {
     /// interpreter sees to it.
     pub(super) fn guard_tail(&mut self, page: u32, frame: u32) {
         let compare = |t: &mut Self| {
-            t.asm.load(Width::D, RCX, at(VIEW, flat::FETCH + page as i32 * 8));
+            t.asm.load(Width::D, RCX, at(VIEW, flat::FETCH_FRAME + page as i32 * 8));
             t.asm.lea(Width::D, RCX, at(RCX, -(frame as i32 + 1)));
             t.asm.jrcxz()
         };
