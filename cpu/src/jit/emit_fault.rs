@@ -94,6 +94,8 @@ faults! {
     DirectionForgotten "direction-forgotten",
     /// A loop that waits for a port does not see the first time that the port is another.
     Overslept "overslept",
+    /// MXCSR is the host's own after a handler ran between SSE operations.
+    RoundingForgotten "rounding-forgotten",
     /// The x87 forgets where its last instruction was.
     X87PointerKept "x87-pointer-kept",
     /// The x87 forgets its last memory operand.

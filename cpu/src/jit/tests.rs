@@ -311,7 +311,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 30] = [
+        let directed: [fn() -> Cpu; 31] = [
             product,
             pushed,
             divided,
@@ -335,6 +335,7 @@ fn every_fault_is_seen() {
             written_later,
             conditions,
             floating,
+            rounded,
             regrouped,
             sections,
             quick_tests::rings,
@@ -537,6 +538,25 @@ fn floating() -> Cpu {
     cpu
 }
 
+/// Rounding is up, and there is a double word in two pages between: addss xmm0, [0x8000]; mov eax, [0x24FFE]; addss xmm1, xmm0; fld1; mulss
+/// xmm1, [0x8000]; fstp dword [0x8010]; jmp back
+fn rounded() -> Cpu {
+    let code = [
+        &[0xF3, 0x0F, 0x58, 0x05, 0, 0x80, 0, 0][..],
+        &[0xA1, 0xFE, 0x4F, 2, 0],
+        &[0xF3, 0x0F, 0x58, 0xC8],
+        &[0xD9, 0xE8],
+        &[0xF3, 0x0F, 0x59, 0x0D, 0, 0x80, 0, 0],
+        &[0xD9, 0x1D, 0x10, 0x80, 0, 0],
+        &[0xEB, 0xDD],
+    ];
+    let mut cpu = machine(3, &code.concat(), [STACK; 8], None);
+    cpu.simd.mxcsr = 0x5F80;
+    cpu.fpu.initialize();
+    cpu.phys_write(0x8000, 0.1f32.to_bits());
+    cpu
+}
+
 /// push esp; pop eax; jmp back
 fn pushed() -> Cpu {
     machine(3, &[0x54, 0x58, 0xEB, 0xFC], [STACK; 8], None)
@@ -632,6 +652,7 @@ fn directed_programs_agree() {
         written_later,
         conditions,
         floating,
+        rounded,
         regrouped,
         sections,
     ] {

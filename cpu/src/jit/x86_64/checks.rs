@@ -18,7 +18,7 @@ impl Translator<'_> {
     /// The check just emitted left zero in RCX if it failed.
     pub(super) fn check(&mut self) {
         let site = self.asm.jrcxz();
-        self.checks.push((site, Slow::Insn(self.n, self.wrong, self.float)));
+        self.checks.push((site, Slow::Insn(self.n, self.wrong)));
     }
 
     /// Whether islands emitted here would be in reach of their checks.
@@ -67,9 +67,9 @@ impl Translator<'_> {
                     self.reach_here(site);
                     self.refill_or_go_on(r.write, r.again);
                     let handler = self.asm.jmp();
-                    self.islands.push((handler, Slow::Insn(r.n, r.wrong, false)));
+                    self.islands.push((handler, Slow::Insn(r.n, r.wrong)));
                 }
-                Slow::Quad(r, look, float, back) => {
+                Slow::Quad(r, look, back) => {
                     self.reach_here(site);
                     if look.usual {
                         self.load_entry(RCX, Look { usual: false, ..look });
@@ -86,15 +86,22 @@ impl Translator<'_> {
                     self.asm.bytes(&[0xE3, 5]);
                     let found = self.asm.jmp();
                     self.reach(found, self.place(back));
-                    if !float {
-                        self.refill_or_go_on(r.write, r.again);
-                    }
+                    self.refill_or_go_on(r.write, r.again);
                     let handler = self.asm.jmp();
-                    self.islands.push((handler, Slow::Insn(r.n, r.wrong, float)));
+                    self.islands.push((handler, Slow::Insn(r.n, r.wrong)));
                 }
-                Slow::X87(back) => {
+                Slow::Float(back) => {
+                    self.reach_here(site);
+                    self.emit_float_on();
+                    let site = self.asm.jmp();
+                    self.reach(site, self.place(back));
+                }
+                Slow::X87(back, float) => {
                     self.reach_here(site);
                     self.call_place(self.s.stubs.x87_in);
+                    if float {
+                        self.emit_float_on();
+                    }
                     let site = self.asm.jmp();
                     self.reach(site, self.place(back));
                 }
@@ -103,9 +110,9 @@ impl Translator<'_> {
                     self.leave_before();
                 }
                 Slow::Insn(..) | Slow::Saved(..) => {
-                    let (n, wrong, float) = match slow {
-                        Slow::Insn(n, wrong, float) => (n, Some(wrong), float),
-                        Slow::Saved(n, float) => (n + SAVED, None, float),
+                    let (n, wrong) = match slow {
+                        Slow::Insn(n, wrong) => (n, Some(wrong)),
+                        Slow::Saved(n) => (n + SAVED, None),
                         _ => continue,
                     };
                     if let Some(&(_, place)) = known.iter().find(|k| k.0 == n) {
@@ -119,9 +126,6 @@ impl Translator<'_> {
                         None => self.restore_flags(),
                     }
                     let n = n % SAVED;
-                    if float {
-                        self.emit_float_off();
-                    }
                     let ends =
                         n + 1 == self.s.ops.len() && self.s.insns[n].flow_control() != FlowControl::Next;
                     self.emit_call(n, ends || changes_mode(&self.s.insns[n]));
@@ -141,11 +145,11 @@ impl Translator<'_> {
                             // Wrong, but an address.
                             self.asm.load(Width::Q, R10, of_cpu(offset_of!(Cpu, frame.hosts) as i32));
                         }
-                        if float {
-                            self.emit_float_on();
-                        }
                         if x87 && !self.has(EmitFault::X87NotFetched) {
                             self.call_place(self.s.stubs.x87_in);
+                        }
+                        if float && !self.has(EmitFault::RoundingForgotten) {
+                            self.emit_float_on();
                         }
                         let site = self.asm.jmp();
                         self.reach(site, self.place(pos));
@@ -186,7 +190,7 @@ impl Translator<'_> {
 
     pub(super) fn call_handler(&mut self, insn: &Instruction) -> Flow {
         self.put_right();
-        self.float_off();
+        self.float = false;
         self.x87 = Known::default();
         self.found = Default::default();
         self.held = false;

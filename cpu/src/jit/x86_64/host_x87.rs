@@ -20,11 +20,13 @@ pub(super) struct Image {
 }
 
 /// Part of the frame.
-#[repr(C)]
+#[repr(C, align(8))]
 #[derive(Debug, Default)]
 pub(crate) struct HostX87 {
     /// 1 if the guest's registers are in the host's; in the image, that is, when compiled code has just been left.
     pub(super) resident: u32,
+    /// 1 if the host's MXCSR is the guest's, which it is in compiled code only.
+    pub(super) mxcsr: u32,
     /// Control word of the calling convention, while compiled code runs.
     pub(super) convention: u32,
     pub(super) image: Image,

@@ -247,8 +247,8 @@ impl Translator<'_> {
         if !self.has(EmitFault::DivideFlagsKept) {
             self.restore_flags();
         }
-        let (n, float) = (self.n, self.float);
-        self.islands.extend(slow.into_iter().map(|site| (site, Slow::Saved(n, float))));
+        let n = self.n;
+        self.islands.extend(slow.into_iter().map(|site| (site, Slow::Saved(n))));
         Some(())
     }
 

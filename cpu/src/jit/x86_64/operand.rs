@@ -68,13 +68,13 @@ impl Translator<'_> {
         if usual {
             self.usual_distance();
         }
-        let (n, wrong, float, back) = (self.n, self.wrong, self.float, self.asm.pos());
-        let refill = self.linear_at.filter(|_| !float || quad).map(|again| Refill { n, write, wrong, again });
+        let (n, wrong, back) = (self.n, self.wrong, self.asm.pos());
+        let refill = self.linear_at.map(|again| Refill { n, write, wrong, again });
         let slow = match refill {
-            Some(refill) if quad => Slow::Quad(refill, look, float, back),
-            _ if usual || look.onward => Slow::Alone(Alone { n, look, wrong, float, back }),
+            Some(refill) if quad => Slow::Quad(refill, look, back),
+            _ if usual || look.onward => Slow::Alone(Alone { n, look, wrong, back }),
             Some(refill) => Slow::Refill(refill),
-            None => Slow::Insn(n, wrong, float),
+            None => Slow::Insn(n, wrong),
         };
         self.checks.push((site, slow));
         Some(())
@@ -234,7 +234,7 @@ impl Translator<'_> {
             let look = Look { seg, size: g.len, write: g.write, aligned: false, onward: !paged, usual };
             self.find(look)?;
             let again = self.linear_at.map(|_| start);
-            let (n, wrong, float) = (self.n, self.wrong, self.float);
+            let (n, wrong) = (self.n, self.wrong);
             let knows_entry = again.is_some() && paged && g.len > 1;
             let site = self.asm.jrcxz();
             if usual {
@@ -244,7 +244,7 @@ impl Translator<'_> {
             let edge = self.plain_edge();
             self.checks.push((
                 site,
-                Slow::Group(Whole { n, behind, write, look, wrong, float, again, back, knows_entry, edge }),
+                Slow::Group(Whole { n, behind, write, look, wrong, again, back, knows_entry, edge }),
             ));
             self.asm.lea(Width::Q, register, HOST);
             self.asm.store(Width::Q, slot, register);
@@ -263,7 +263,7 @@ impl Translator<'_> {
         if g.look.usual {
             self.look_closer(Look { usual: false, ..g.look }, g.back);
         }
-        if let Some(again) = g.again.filter(|_| !g.float) {
+        if let Some(again) = g.again {
             // The page is known: the group is in two of them.
             if g.knows_entry {
                 self.asm.mov_rr(Width::Q, RCX, R9);
@@ -278,9 +278,6 @@ impl Translator<'_> {
             }
         }
         self.emit_right(g.wrong);
-        if g.float {
-            self.emit_float_off();
-        }
         self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.left[g.n] as i32));
         let site = self.asm.jmp();
         self.plain_edge_here(g.edge, site);
@@ -292,8 +289,8 @@ impl Translator<'_> {
         let slow = self.asm.jmp();
         let (n, write) = (a.n, a.look.write);
         let path = match self.linear_at {
-            Some(again) if !a.float => Slow::Refill(Refill { n, write, wrong: a.wrong, again }),
-            _ => Slow::Insn(n, a.wrong, a.float),
+            Some(again) => Slow::Refill(Refill { n, write, wrong: a.wrong, again }),
+            None => Slow::Insn(n, a.wrong),
         };
         self.islands.push((slow, path));
     }

@@ -5,8 +5,10 @@
 //! interpreter's software arithmetic), and they run only while all exceptions are masked, under the guest's MXCSR.
 //! Approximations (RCPPS, RSQRTPS) are not on it.
 
-use super::asm::{Mem, Reg, Width};
-use super::translate::{GUEST, Translator, of_cpu};
+use super::asm::{Mem, RCX, Reg, Width};
+use super::stubs::MXCSR;
+use super::translate::{GUEST, Slow, Translator, of_cpu};
+use super::x87::FLOAT;
 use crate::Cpu;
 use crate::decode::Op;
 use crate::simd::Simd;
@@ -137,11 +139,6 @@ fn xmm(n: u8) -> Mem {
     of_cpu((offset_of!(Cpu, simd) + offset_of!(Simd, xmm)) as i32 + 16 * (n as i32 & 7))
 }
 
-/// MXCSR in the `Cpu`.
-fn mxcsr() -> Mem {
-    of_cpu((offset_of!(Cpu, simd) + offset_of!(Simd, mxcsr)) as i32)
-}
-
 impl Translator<'_> {
     /// An instruction on XMM registers.
     pub(super) fn simd(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
@@ -185,10 +182,10 @@ impl Translator<'_> {
         if kind.is_float() && !self.s.mode.masked() {
             return None;
         }
-        let source = self.simd_source(insn, op, 1, kind.bytes(), true)?;
         if kind.is_float() {
             self.float_on();
         }
+        let source = self.simd_source(insn, op, 1, kind.bytes(), true)?;
         let over = matches!(kind, Kind::FloatOver | Kind::Float8Over) || opcode == 0x70;
         if !over {
             self.sse_rm(0, 0x28, XMM0, xmm(op.reg[0])); // movaps
@@ -312,9 +309,9 @@ impl Translator<'_> {
                 if !self.s.mode.masked() {
                     return None;
                 }
+                self.float_on();
                 let rm =
                     if memory_last { Err(self.memory(op, 4, false)?) } else { Ok(GUEST[op.reg[1] as usize]) };
-                self.float_on();
                 self.sse_rm(0, 0x28, XMM0, xmm(op.reg[0]));
                 let prefix = if insn.code() == Cvtsi2ss_xmm_rm32 { 0xF3 } else { 0xF2 };
                 self.sse(prefix, Width::D, 0x2A, XMM0, rm);
@@ -329,8 +326,8 @@ impl Translator<'_> {
                     _ => (0xF2, 8),
                 };
                 let truncates = matches!(insn.code(), Cvttss2si_r32_xmmm32 | Cvttsd2si_r32_xmmm64);
-                let source = self.simd_source(insn, op, 1, size, false)?;
                 self.float_on();
+                let source = self.simd_source(insn, op, 1, size, false)?;
                 self.sse_rm(prefix, if truncates { 0x2C } else { 0x2D }, GUEST[op.reg[0] as usize], source);
             }
             Comiss_xmm_xmmm32 | Ucomiss_xmm_xmmm32 | Comisd_xmm_xmmm64 | Ucomisd_xmm_xmmm64 => {
@@ -342,8 +339,8 @@ impl Translator<'_> {
                     _ => (0x66, 8),
                 };
                 let quiet = matches!(insn.code(), Ucomiss_xmm_xmmm32 | Ucomisd_xmm_xmmm64);
-                let source = self.simd_source(insn, op, 1, size, false)?;
                 self.float_on();
+                let source = self.simd_source(insn, op, 1, size, false)?;
                 self.sse_rm(0, 0x28, XMM0, xmm(op.reg[0]));
                 self.sse_rm(prefix, if quiet { 0x2E } else { 0x2F }, XMM0, source);
             }
@@ -352,33 +349,22 @@ impl Translator<'_> {
         Some(())
     }
 
-    // MXCSR: the guest's is in the host's from the first operation that needs it to the next way out of the block.
+    // MXCSR: the guest's is in the host's from the first operation that needs it to the next way out of compiled code.
 
-    /// The host computes as the guest wants from here on.
+    /// The host computes as the guest wants from here on. Before anything else, for RCX is needed.
     fn float_on(&mut self) {
         if !self.float {
             self.float = true;
-            self.asm.rm(Width::D, &[0x0F, 0xAE], 2, mxcsr()); // ldmxcsr
+            self.asm.load(Width::D, RCX, of_cpu(FLOAT));
+            let site = self.asm.jrcxz();
+            self.checks.push((site, Slow::Float(self.asm.pos())));
         }
     }
 
-    /// Flags back to the guest; the host's own mode. Touches nothing but MXCSR.
-    pub(super) fn emit_float_off(&mut self) {
-        self.asm.rm(Width::D, &[0x0F, 0xAE], 3, mxcsr()); // stmxcsr
-        let host = offset_of!(Cpu, frame) + offset_of!(crate::jit::Frame, host_mxcsr);
-        self.asm.rm(Width::D, &[0x0F, 0xAE], 2, of_cpu(host as i32));
-    }
-
-    /// After a slow path, if the code it comes back to expects it.
+    /// Touches no flag.
     pub(super) fn emit_float_on(&mut self) {
-        self.asm.rm(Width::D, &[0x0F, 0xAE], 2, mxcsr());
-    }
-
-    /// Before a way out of the block.
-    pub(super) fn float_off(&mut self) {
-        if std::mem::take(&mut self.float) {
-            self.emit_float_off();
-        }
+        self.asm.rm(Width::D, &[0x0F, 0xAE], 2, of_cpu(MXCSR)); // ldmxcsr
+        self.asm.store_imm(Width::D, of_cpu(FLOAT), 1);
     }
 }
 

@@ -130,8 +130,8 @@ impl Translator<'_> {
         ]);
         self.asm.mov_rr(Width::Q, RAX, R9);
         self.asm.lea(Width::D, ESP, at(ESP, 4));
-        let (n, float) = (self.n, self.float);
-        self.islands.extend(slow.into_iter().map(|site| (site, Slow::Saved(n, float))));
+        let n = self.n;
+        self.islands.extend(slow.into_iter().map(|site| (site, Slow::Saved(n))));
         Some(())
     }
 

@@ -16,10 +16,11 @@
 
 use super::host_x87;
 use super::repeat::{self, Repeats};
-use super::x87::{CONVENTION, IMAGE, RESIDENT};
+use super::x87::{CONVENTION, FLOAT, IMAGE, RESIDENT};
 use crate::Cpu;
 use crate::jit::{Frame, Leave};
 use crate::mmu::flat;
+use crate::simd::Simd;
 use dynasmrt::{DynasmApi, DynasmLabelApi, VecAssembler, dynasm, x64::X64Relocation};
 use std::mem::offset_of;
 
@@ -47,6 +48,9 @@ const BUDGET: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, budget)) as i32;
 const HELD: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, held)) as i32;
 const DISPATCH: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, dispatch)) as i32;
 const VIEW: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, view)) as i32;
+/// Offsets of the guest's MXCSR, and of the host's own.
+pub(super) const MXCSR: i32 = (offset_of!(Cpu, simd) + offset_of!(Simd, mxcsr)) as i32;
+const HOST_MXCSR: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, host_mxcsr)) as i32;
 /// Offset of the number of the edge that left.
 pub(super) const EDGE: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, edge)) as i32;
 
@@ -91,7 +95,7 @@ pub(in crate::jit) struct Stubs {
 
 pub(super) type Ops = VecAssembler<X64Relocation>;
 
-/// Everything that is in host registers to the `Cpu`, and x87 registers to their image.
+/// Everything that is in host registers to the `Cpu`, x87 registers to their image, and the host's own MXCSR back.
 fn spill(ops: &mut Ops) {
     dynasm!(ops
         ; .arch x64
@@ -106,6 +110,14 @@ fn spill(ops: &mut Ops) {
         ; mov [r11 + in_cpu(gpr(5))], ebp
         ; mov [r11 + in_cpu(gpr(6))], esi
         ; mov [r11 + in_cpu(gpr(7))], edi
+        ; cmp QWORD [r11 + in_cpu(RESIDENT)], 0
+        ; je >done
+        ; cmp DWORD [r11 + in_cpu(FLOAT)], 0
+        ; je >x87
+        ; stmxcsr [r11 + in_cpu(MXCSR)]
+        ; ldmxcsr [r11 + in_cpu(HOST_MXCSR)]
+        ; mov DWORD [r11 + in_cpu(FLOAT)], 0
+        ; x87:
         ; cmp DWORD [r11 + in_cpu(RESIDENT)], 0
         ; je >done
         ; fnsave [r11 + in_cpu(IMAGE)]
@@ -155,7 +167,10 @@ fn quiet_call(ops: &mut Ops, function: u64) {
         ; mov rcx, r12
         ; sub rsp, 8
         ; mov rax, QWORD function as i64
+        ; cmp DWORD [r11 + in_cpu(FLOAT)], 0
+        ; jne >float
         ; call rax
+        ; back:
         ; add rsp, 8
         ; mov ecx, eax
         ; done:
@@ -170,6 +185,13 @@ fn quiet_call(ops: &mut Ops, function: u64) {
         ; sahf
         ; pop rax
         ; ret
+        ; float:
+        ; stmxcsr [r11 + in_cpu(MXCSR)]
+        ; ldmxcsr [r11 + in_cpu(HOST_MXCSR)]
+        ; call rax
+        ; mov r11, [rsp + 8]
+        ; ldmxcsr [r11 + in_cpu(MXCSR)]
+        ; jmp <back
     );
 }
 

@@ -139,7 +139,6 @@ pub(super) struct Alone {
     pub n: usize,
     pub look: Look,
     pub wrong: Wrong,
-    pub float: bool,
     /// Where it goes on, with RCX + R8 its host address.
     pub back: usize,
 }
@@ -153,7 +152,6 @@ pub(super) struct Whole {
     pub write: bool,
     pub look: Look,
     pub wrong: Wrong,
-    pub float: bool,
     /// Where it begins, if it depends on nothing but the flat view.
     pub again: Option<usize>,
     /// Where it goes on, with RCX + R8 the host address.
@@ -190,20 +188,22 @@ pub(super) struct Refill {
 /// A jump to where the slow path of something is.
 pub(super) enum Slow {
     Budget,
-    /// What is wrong with the flags, and whether MXCSR is the guest's.
-    Insn(usize, Wrong, bool),
+    /// What is wrong with the flags.
+    Insn(usize, Wrong),
     /// The flags are in R10, as a frame has them.
-    Saved(usize, bool),
+    Saved(usize),
     /// An access that did not look at its end does so, and goes on there.
     Alone(Alone),
     /// A group is not in one page, or its page may only have to be looked up.
     Group(Whole),
     /// An access of four bytes that are not aligned, or whose page may only have to be looked up.
-    Quad(Refill, Look, bool, usize),
+    Quad(Refill, Look, usize),
     /// An access whose page may only have to be looked up.
     Refill(Refill),
-    /// The guest's x87 registers are not in the host's; it goes on there when they are.
-    X87(usize),
+    /// The host's MXCSR is not the guest's; it goes on there when it is.
+    Float(usize),
+    /// The guest's x87 registers are not in the host's; it goes on there when they are. Whether MXCSR is the guest's.
+    X87(usize, bool),
 }
 
 pub(super) struct Translator<'a> {
@@ -362,17 +362,16 @@ impl Translator<'_> {
 
     /// Behind the last instruction if the flow goes on there: in reach of the checks before it.
     fn fall_out(&mut self) {
-        let (mark, wrong, float) = (self.asm.pos(), self.wrong, self.float);
+        let (mark, wrong) = (self.asm.pos(), self.wrong);
         let edges = self.edges.len();
         for fresh in [false, true] {
             if fresh {
                 self.asm.buf.truncate(mark);
                 self.forget_edges(edges);
-                (self.wrong, self.float) = (wrong, float);
+                self.wrong = wrong;
                 self.islands_here();
             }
             self.put_right();
-            self.float_off();
             self.edge(self.next);
             if self.islands_reach() {
                 break;
@@ -452,9 +451,6 @@ impl Translator<'_> {
             }
             let mark = (self.asm.pos(), self.checks.len(), self.islands.len(), self.edges.len());
             let (wrong, float, x87, found) = (self.wrong, self.float, self.x87, (self.found, self.held));
-            if insn.flow_control() != FlowControl::Next {
-                self.float_off();
-            }
             if !self.may_stay_wrong(&insn) {
                 self.put_right();
             }

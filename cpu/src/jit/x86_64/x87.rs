@@ -115,6 +115,9 @@ pub(super) struct Known {
 const HOST_X87: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, x87)) as i32;
 /// Whether the guest's registers are in the host's, the caller's control word, and where registers go on the way.
 pub(super) const RESIDENT: i32 = HOST_X87 + offset_of!(HostX87, resident) as i32;
+/// Whether the host's MXCSR is the guest's.
+pub(super) const FLOAT: i32 = HOST_X87 + offset_of!(HostX87, mxcsr) as i32;
+const _: () = assert!(FLOAT == RESIDENT + 4 && RESIDENT % 8 == 0);
 pub(super) const CONVENTION: i32 = HOST_X87 + offset_of!(HostX87, convention) as i32;
 pub(super) const IMAGE: i32 = HOST_X87 + offset_of!(HostX87, image) as i32;
 const CONTROL: i32 = (offset_of!(Cpu, fpu) + offset_of!(Fpu, control)) as i32;
@@ -191,7 +194,7 @@ impl Translator<'_> {
             self.x87.resident = true;
             self.asm.load(Width::D, RCX, of_cpu(RESIDENT));
             let site = self.asm.jrcxz();
-            self.checks.push((site, Slow::X87(self.asm.pos())));
+            self.checks.push((site, Slow::X87(self.asm.pos(), self.float)));
         }
     }
 
