@@ -22,15 +22,15 @@ use std::io;
 const PAGES: usize = 1 << 20;
 const TABLE: usize = PAGES * 8;
 
-/// Compiled code holds the address of a view plus this. The low six bits of that address are then 44, and the low
+/// Compiled code holds the address of a view's first table plus this. The low six bits of that address are then 44, and the low
 /// five 12, which makes it the shift count that compiled code needs, without another register.
-pub(crate) const BIAS: usize = 44;
+pub(crate) const BIAS: i32 = 44;
 /// Displacement of the read table from a biased view address.
-pub(crate) const READ: i32 = -(BIAS as i32);
+pub(crate) const READ: i32 = -BIAS;
 /// Displacement of the write table.
-pub(crate) const WRITE: i32 = (PLACES[WRITES] * TABLE) as i32 - BIAS as i32;
+pub(crate) const WRITE: i32 = (PLACES[WRITES] * TABLE) as i32 - BIAS;
 /// Displacement of the fetch table, and of the upper half of its first entry.
-pub(crate) const FETCH: i32 = (PLACES[FETCHES] * TABLE) as i32 - BIAS as i32;
+pub(crate) const FETCH: i32 = (PLACES[FETCHES] * TABLE) as i32 - BIAS;
 pub(crate) const FETCH_FRAME: i32 = FETCH + 4;
 
 /// The fetch table's entry for page `frame` of the backing store.
@@ -41,10 +41,12 @@ pub(crate) const fn fetch_entry(frame: u32) -> u64 {
 pub(crate) const ONWARD: i32 = (PLACES[READS + GOES_ON] * TABLE) as i32;
 /// Displacements of the marks of pages that are at the usual distance, for reads and for writes: bytes, two a page, each 0 or
 /// [`IS_USUAL`].
-pub(crate) const USUAL_READ: i32 = (ROOM * TABLE) as i32 - BIAS as i32;
+pub(crate) const USUAL_READ: i32 = (ROOM * TABLE) as i32 - BIAS;
 pub(crate) const USUAL_WRITE: i32 = USUAL_READ + 1;
-/// Displacement of the usual distance.
-pub(crate) const DISTANCE: i32 = USUAL_READ + MARKS as i32;
+/// From there to the marks of pages whose next one is at the usual distance, too.
+pub(crate) const USUAL_ONWARD: i32 = (4 * MARKS) as i32;
+/// Displacement of the usual distance: short, for every access reads it.
+pub(crate) const DISTANCE: i32 = -16 - BIAS;
 /// Such that shifts by 57 or more make 0 of it.
 const IS_USUAL: u8 = 0x80;
 
@@ -60,10 +62,12 @@ const GOES_ON: usize = 3;
 const PLACES: [usize; 5] = [0, 4, 9, 8, 12];
 /// Tables there is room for.
 const ROOM: usize = 13;
-/// Bytes of the marks, with the same room behind them.
-const MARKS: usize = 4 * 2 * PAGES;
+/// Bytes of the marks of all pages, behind which is the same room, and then the marks of those that go on.
+const MARKS: usize = 2 * PAGES;
+/// Bytes before the first table.
+const HEADER: usize = 4096;
 /// Bytes of a view.
-const BYTES: usize = ROOM * TABLE + MARKS + 4096;
+const BYTES: usize = HEADER + ROOM * TABLE + 5 * MARKS;
 
 /// Pages with an entry in some tables, each once: what a flush has to clear.
 struct Used {
@@ -178,7 +182,7 @@ impl FlatView {
 
     /// What compiled code keeps in a register.
     pub fn biased_address(&self) -> u64 {
-        self.tables.as_ptr() as u64 + BIAS as u64
+        self.tables.as_ptr() as u64 + HEADER as u64 + BIAS as u64
     }
 
     /// The page at `linear` may be fetched from.
@@ -188,7 +192,7 @@ impl FlatView {
 
     #[inline(always)]
     fn set(&mut self, table: usize, page: u32, value: u64) {
-        let at = PLACES[table] * TABLE + page as usize * 8;
+        let at = HEADER + PLACES[table] * TABLE + page as usize * 8;
         if let Some(entry) = self.tables.get_mut(at..at + 8) {
             entry.copy_from_slice(&value.to_ne_bytes());
         }
@@ -196,7 +200,7 @@ impl FlatView {
 
     #[inline(always)]
     fn get(&self, table: usize, page: u32) -> u64 {
-        let at = PLACES[table] * TABLE + page as usize * 8;
+        let at = HEADER + PLACES[table] * TABLE + page as usize * 8;
         self.tables.get(at..at + 8).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_ne_bytes(*b))
     }
 
@@ -207,26 +211,42 @@ impl FlatView {
 
     /// Whether `page` is at the usual distance, for reads and for writes.
     #[inline(always)]
-    fn mark(&mut self, page: u32, read: bool, write: bool) {
-        let at = ROOM * TABLE + page as usize * 2;
+    fn mark(&mut self, page: u32, usual: [bool; 2]) {
+        self.mark_at(HEADER + ROOM * TABLE, page, usual);
+    }
+
+    /// Whether the page after it is, too.
+    fn mark_onward(&mut self, page: u32, usual: [bool; 2]) {
+        self.mark_at(HEADER + ROOM * TABLE + 4 * MARKS, page, usual);
+    }
+
+    #[inline(always)]
+    fn mark_at(&mut self, marks: usize, page: u32, usual: [bool; 2]) {
+        let at = marks + page as usize * 2;
         if let Some(marks) = self.tables.get_mut(at..at + 2) {
-            marks.copy_from_slice(&[read, write].map(|usual| if usual { IS_USUAL } else { 0 }));
+            marks.copy_from_slice(&usual.map(|usual| if usual { IS_USUAL } else { 0 }));
         }
+    }
+
+    /// Whether what the read and the write table have for `page` is the usual distance; with [`GOES_ON`], those of accesses that go on.
+    fn is_usual(&self, onward: usize, page: u32) -> [bool; 2] {
+        let distance = self.usual.distance;
+        [READS, WRITES].map(|table| distance != 0 && self.get(table + onward, page) == distance)
     }
 
     /// Another distance is the usual one.
     #[cold]
     fn mark_all(&mut self) {
-        let distance = self.usual.distance;
-        let at = (DISTANCE + BIAS as i32) as usize;
+        let at = HEADER - 16;
         if let Some(place) = self.tables.get_mut(at..at + 8) {
-            place.copy_from_slice(&distance.to_ne_bytes());
+            place.copy_from_slice(&self.usual.distance.to_ne_bytes());
         }
         for n in 0..self.data.pages.len() {
             let page = self.data.pages[n];
-            let [read, write] =
-                [READS, WRITES].map(|table| distance != 0 && self.get(table, page) == distance);
-            self.mark(page, read, write);
+            self.mark(page, self.is_usual(0, page));
+            if self.joined {
+                self.mark_onward(page, self.is_usual(GOES_ON, page));
+            }
         }
     }
 
@@ -247,9 +267,9 @@ impl FlatView {
             self.clear(WRITES, page);
         }
         match self.usual.vote(delta, self.data.pages.len()) {
-            Vote::Agrees => self.mark(page, true, write),
+            Vote::Agrees => self.mark(page, [true, write]),
             Vote::Differs if new => {}
-            Vote::Differs => self.mark(page, false, false),
+            Vote::Differs => self.mark(page, [false; 2]),
             Vote::Wins => self.mark_all(),
         }
         self.part(page);
@@ -268,10 +288,11 @@ impl FlatView {
         while let Some(page) = self.data.pop() {
             self.set(READS, page, 0);
             self.clear(WRITES, page);
-            self.mark(page, false, false);
+            self.mark(page, [false; 2]);
             if self.joined {
                 self.clear(READS + GOES_ON, page);
                 self.clear(WRITES + GOES_ON, page);
+                self.mark_onward(page, [false; 2]);
             }
         }
         self.joined = false;
@@ -289,6 +310,7 @@ impl FlatView {
             let onward = if self.get(table, page + 1) == here { here } else { 0 };
             if self.get(table + GOES_ON, page) != onward {
                 self.set(table + GOES_ON, page, onward);
+                self.mark_onward(page, self.is_usual(GOES_ON, page));
             }
         }
     }
@@ -299,6 +321,7 @@ impl FlatView {
             for page in [page.wrapping_sub(1) % PAGES as u32, page] {
                 self.clear(READS + GOES_ON, page);
                 self.clear(WRITES + GOES_ON, page);
+                self.mark_onward(page, [false; 2]);
             }
         }
     }
@@ -308,7 +331,7 @@ impl FlatView {
         if self.data.contains(page) {
             self.clear(READS, page);
             self.clear(WRITES, page);
-            self.mark(page, false, false);
+            self.mark(page, [false; 2]);
         }
         if self.code.contains(page) {
             self.clear(FETCHES, page);
@@ -445,11 +468,10 @@ impl FlatViews {
             for n in 0..view.data.pages.len() {
                 let page = view.data.pages[n];
                 view.clear(WRITES, page);
-                let distance = view.usual.distance;
-                let usual = distance != 0 && view.get(READS, page) == distance;
-                view.mark(page, usual, false);
+                view.mark(page, view.is_usual(0, page));
                 if view.joined {
                     view.clear(WRITES + GOES_ON, page);
+                    view.mark_onward(page, view.is_usual(GOES_ON, page));
                 }
             }
         }

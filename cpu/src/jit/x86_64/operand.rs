@@ -57,7 +57,7 @@ impl Translator<'_> {
     /// As [`Self::access`]; with `aligned` the linear address must be a multiple of sixteen.
     pub(super) fn access_as(&mut self, seg: SegReg, size: u32, write: bool, aligned: bool) -> Option<()> {
         let paged = self.s.mode.paged();
-        let usual = self.s.usual && paged;
+        let usual = self.s.usual;
         let mut look = Look { seg, size, write, aligned, onward: false, usual };
         let quad = size == 4 && paged && self.find_quad(look)?;
         if !quad {
@@ -113,7 +113,8 @@ impl Translator<'_> {
     pub(super) fn load_entry(&mut self, dst: Reg, look: Look) {
         let write = look.write && !self.has(EmitFault::WriteLikeRead);
         if look.usual && !self.has(EmitFault::DistanceUnseen) {
-            let table = if write { flat::USUAL_WRITE } else { flat::USUAL_READ };
+            let table = if write { flat::USUAL_WRITE } else { flat::USUAL_READ }
+                + if look.onward { flat::USUAL_ONWARD } else { 0 };
             let mark = Mem { base: VIEW, index: Some((R9, 1)), disp: table };
             self.asm.rm(Width::D, &[0x0F, 0xB6], dst, mark);
         } else {
@@ -230,7 +231,7 @@ impl Translator<'_> {
             let start = self.asm.pos();
             offset(self, behind.wrapping_neg());
             let paged = self.s.mode.paged();
-            let usual = self.s.usual && paged;
+            let usual = self.s.usual;
             let look = Look { seg, size: g.len, write: g.write, aligned: false, onward: !paged, usual };
             self.find(look)?;
             let again = self.linear_at.map(|_| start);
