@@ -177,11 +177,6 @@ impl Asm {
         self.immediate(if short { Width::B } else { w }, imm);
     }
 
-    /// Row `n` with a register and memory, 32 bits.
-    pub fn row_rm(&mut self, n: u8, dst: Reg, mem: Mem) {
-        self.rm(Width::D, &[n * 8 + 3], dst, mem);
-    }
-
     /// Row `n` with memory and an immediate.
     pub fn row_mi(&mut self, w: Width, n: u8, mem: Mem, imm: u32) {
         let (opcode, short) = row_imm_opcode(w, imm);
@@ -217,6 +212,13 @@ impl Asm {
     /// `dst := bits of src under mask`, without flags.
     pub fn pext(&mut self, dst: Reg, src: Reg, mask: Reg) {
         self.deposit(2, dst, src, mask);
+    }
+
+    /// AND without flags: `reg := reg & mask`; `spare` is lost.
+    pub fn keep(&mut self, reg: Reg, mask: u32, spare: Reg) {
+        self.mov_imm(spare, mask);
+        self.pext(reg, reg, spare);
+        self.pdep(reg, reg, spare);
     }
 
     fn deposit(&mut self, pp: u8, dst: Reg, src: Reg, mask: Reg) {

@@ -80,11 +80,13 @@ impl Translator<'_> {
         let mem = self.on_stack(-4, true)?;
         self.asm.lea(Width::Q, R8, mem);
         self.save_flags();
-        // R10 has SF to CF in bits 15 to 8 and OF in bit 0.
-        self.asm.rr(Width::D, &[0x0F, 0xB6], RCX, R10); // movzx ecx, r10b
-        self.asm.bytes(&[0xC1, 0xE1, 11]); // shl ecx, 11
-        self.asm.row_rm(1, RCX, of_cpu(SYSTEM_FLAGS)); // or ecx, [system]
+        self.asm.load(Width::D, RCX, of_cpu(SYSTEM_FLAGS));
         self.asm.row_ri(Width::D, 4, RCX, !(flags::RF | flags::VM));
+        // R10 has SF to CF in bits 15 to 8 and OF in bit 0. They come last: what reads the stack next may wait for them.
+        self.asm.rr(Width::D, &[0x0F, 0xB6], R9, R10); // movzx r9d, r10b
+        self.asm.rr(Width::D, &[0xC1], 4, R9); // shl r9d, 11
+        self.asm.byte(11);
+        self.asm.rr(Width::D, &[0x0B], RCX, R9); // or ecx, r9d
         self.asm.rr(Width::D, &[0x0F, 0xB7], R9, R10); // movzx r9d, r10w
         self.asm.rr(Width::D, &[0xC1], 5, R9); // shr r9d, 8
         self.asm.byte(8);
@@ -95,9 +97,9 @@ impl Translator<'_> {
         Some(())
     }
 
-    /// POPFD at CPL 0, while of the system flags only IF changes and nothing waits for it.
+    /// POPFD at CPL 0, while of the system flags only IF changes and no interrupt waits; DF is clear.
     pub(super) fn pop_flags(&mut self) -> Option<()> {
-        if self.s.mode.v86() || self.s.mode.cpl() != 0 {
+        if self.s.mode.v86() || self.s.mode.cpl() != 0 || self.s.mode.down() {
             return None;
         }
         let mem = self.on_stack(0, false)?;
@@ -109,23 +111,18 @@ impl Translator<'_> {
         let others = flags::TF | flags::DF | flags::IOPL | flags::NT | flags::AC | flags::ID;
         self.asm.test_ri(Width::D, RCX, others);
         slow.push(self.asm.jcc(5));
-        self.asm.load(Width::D, R9, of_cpu(SYSTEM_FLAGS));
-        self.asm.row_ri(Width::D, 4, RCX, flags::IF);
-        self.asm.rr(Width::D, &[0x33], R9, RCX); // xor r9d, ecx: the new system flags
-        // An interrupt that waits for IF.
-        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, of_cpu(offset_of!(Cpu, lines.intr) as i32));
-        self.asm.bytes(&[0xC1, 0xE1, 9]); // shl ecx, 9
-        self.asm.rr(Width::D, &[0x85], R9, RCX); // test ecx, r9d
+        // An interrupt that waits.
+        self.asm.row_mi(Width::B, 7, of_cpu(offset_of!(Cpu, lines.intr) as i32), 0);
         slow.push(self.asm.jcc(5));
-        self.asm.store(Width::D, of_cpu(SYSTEM_FLAGS), R9);
+        self.asm.row_ri(Width::D, 4, RCX, flags::IF);
+        self.asm.rm(Width::D, &[0x31], RCX, of_cpu(SYSTEM_FLAGS)); // xor [system], ecx
         self.asm.mov_rr(Width::Q, R9, RAX);
-        self.asm.mov_rr(Width::D, RAX, R8);
+        // OF is bit 7 of AL then, and bit 6 is DF, which is 0.
+        self.asm.rorx(RAX, R8, 4);
         self.asm.mov_rr(Width::D, RCX, R8);
         self.asm.bytes(&[
-            0xC1, 0xE8, 11, // shr eax, 11
-            0x24, 1, // and al, 1
             0x88, 0xCC, // mov ah, cl
-            0x04, 0x7F, // add al, 0x7f
+            0x00, 0xC0, // add al, al
             0x9E, // sahf
         ]);
         self.asm.mov_rr(Width::Q, RAX, R9);
@@ -162,11 +159,8 @@ impl Translator<'_> {
         if self.s.mode.v86() || self.s.mode.cpl() != 0 {
             return None;
         }
-        // Without flags: take the bit out, and put zero in.
         self.asm.load(Width::D, RCX, of_cpu(SYSTEM_FLAGS));
-        self.asm.mov_imm(R8, !flags::IF);
-        self.asm.pext(RCX, RCX, R8);
-        self.asm.pdep(RCX, RCX, R8);
+        self.asm.keep(RCX, !flags::IF, R8);
         self.asm.store(Width::D, of_cpu(SYSTEM_FLAGS), RCX);
         Some(())
     }
