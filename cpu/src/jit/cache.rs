@@ -201,6 +201,13 @@ impl Jit {
         }
     }
 
+    /// Do without what the host was found to do as the interpreter does.
+    #[cfg(test)]
+    pub fn expect_nothing_of_the_host(&mut self) {
+        self.quirks = Quirks::STRANGE;
+        self.flush();
+    }
+
     /// Do `fault` from now on.
     pub fn set_emit_fault(&mut self, fault: Option<EmitFault>) {
         self.emit_fault = fault;

@@ -236,6 +236,20 @@ fn bit_scans(right: impl Fn((u32, u64), (u32, u64)) -> bool) -> bool {
 }
 
 impl Quirks {
+    /// Nothing is as the interpreter defines it, which costs time and is right everywhere.
+    #[cfg(test)]
+    pub const STRANGE: Quirks = Quirks {
+        logic: false,
+        shifts: false,
+        shifts_clear_af: false,
+        products: false,
+        double_shifts: false,
+        bit_tests: false,
+        x87: false,
+        bit_scans: false,
+        bit_scan_results: false,
+    };
+
     /// Ask the host.
     pub fn probe() -> Quirks {
         Quirks {
