@@ -559,7 +559,7 @@ fn floating() -> Cpu {
     cpu
 }
 
-/// Rounding is up, and there is a double word in two pages between: addss xmm0, [0x8000]; mov eax, [0x24FFE]; addss xmm1, xmm0; fld1; mulss
+/// Rounding is up, and there is a double word in two pages between: addss xmm0, [0x8000]; mov eax, [0x24FFE]; addss xmm1, xmm0; fld1; addss
 /// xmm1, xmm2; fstp dword [0x8010]; jmp back. No group, which would end the block behind the handler.
 fn rounded() -> Cpu {
     let code = [
@@ -567,7 +567,7 @@ fn rounded() -> Cpu {
         &[0xA1, 0xFE, 0x4F, 2, 0],
         &[0xF3, 0x0F, 0x58, 0xC8],
         &[0xD9, 0xE8],
-        &[0xF3, 0x0F, 0x59, 0xCA],
+        &[0xF3, 0x0F, 0x58, 0xCA],
         &[0xD9, 0x1D, 0x10, 0x80, 0, 0],
         &[0xEB, 0xE1],
     ];

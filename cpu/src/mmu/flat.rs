@@ -206,7 +206,7 @@ impl FlatView {
 
     /// Most pages are at the usual distance: compiled code may count on it.
     pub fn is_regular(&self) -> bool {
-        self.usual.votes >= MANY_VOTES || self.usual.votes > 0 && !self.usual.differed
+        self.usual.votes >= MANY_VOTES || !self.usual.differed
     }
 
     /// Whether `page` is at the usual distance, for reads and for writes.
