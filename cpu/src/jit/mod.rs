@@ -6,8 +6,11 @@
 //! | file | what |
 //! |---|---|
 //! | `run` | from the run loop into compiled code and back |
-//! | `cache` | compiled blocks: found, linked to each other, forgotten |
-//! | `mode` | what code takes for granted; the table of indirect targets |
+//! | `calls` | what compiled code calls: handlers, the search for a block |
+//! | `ahead` | how far a block goes behind its branches |
+//! | `cache/` | compiled blocks, the edges between them, the modes they are for |
+//! | `jump_table` | indirect targets |
+//! | `mode` | what code takes for granted |
 //! | `poll` | loops that wait for a port |
 //! | `quick` | INT, exceptions, IRET and segment loads, if nothing is unusual |
 //! | `memory/` | memory that holds code |
@@ -15,13 +18,18 @@
 //! | `fault`, `emit_fault` | deliberate defects, for tests of the tests |
 //! | `x86_64/` | the backend: everything that knows the host |
 
+mod ahead;
 mod cache;
+mod calls;
 mod dump;
 mod emit_fault;
 mod fault;
+mod jump_table;
 mod memory;
 mod mode;
 mod poll;
+#[cfg(test)]
+mod programs;
 mod quick;
 #[cfg(test)]
 mod quick_tests;

@@ -15,6 +15,7 @@
 //! flat views only cache; every entry mirrors one that [`super::Tlb`] made fast.
 
 use super::tlb::Rights;
+use super::usual::{Usual, Vote};
 use super::{Access, View};
 use memmap2::MmapMut;
 use std::io;
@@ -118,57 +119,6 @@ pub(crate) struct FlatView {
     usual: Usual,
 }
 
-/// The distance from linear to host addresses that most pages of a view have, found by vote.
-#[derive(Clone, Copy, Default)]
-struct Usual {
-    distance: u64,
-    /// One for each entry that has it, less [`PRICE`] for one that has not.
-    votes: u32,
-    /// Entries that had another one when no votes were left to pay for it.
-    against: u32,
-    /// Some entry had another one.
-    differed: bool,
-}
-
-/// Votes at most.
-const MOST_VOTES: u32 = 256;
-/// Votes that say that most pages are alike.
-const MANY_VOTES: u32 = 32;
-/// Votes that an entry with another distance costs.
-const PRICE: u32 = 8;
-
-/// What an entry says of the usual distance.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Vote {
-    Agrees,
-    Differs,
-    /// Its own is the usual one from now on.
-    Wins,
-}
-
-impl Usual {
-    /// An entry with `distance` is made in a view of so many pages. Another distance wins only if many entries were against the last
-    /// one, for all marks have to be made anew then.
-    #[inline(always)]
-    fn vote(&mut self, distance: u64, pages: usize) -> Vote {
-        if distance == self.distance {
-            self.votes = (self.votes + 1).min(MOST_VOTES);
-            return Vote::Agrees;
-        }
-        self.differed |= self.distance != 0;
-        if self.votes >= PRICE {
-            self.votes -= PRICE;
-            return Vote::Differs;
-        }
-        self.against += 1;
-        if (self.against as usize) < pages / 2 {
-            return Vote::Differs;
-        }
-        (self.distance, self.votes, self.against) = (distance, 1, 0);
-        Vote::Wins
-    }
-}
-
 impl FlatView {
     fn new() -> io::Result<FlatView> {
         Ok(FlatView {
@@ -206,7 +156,7 @@ impl FlatView {
 
     /// Most pages are at the usual distance: compiled code may count on it.
     pub fn is_regular(&self) -> bool {
-        self.usual.votes >= MANY_VOTES || !self.usual.differed
+        self.usual.is_common()
     }
 
     /// Whether `page` is at the usual distance, for reads and for writes.

@@ -9,6 +9,8 @@ mod peek;
 #[cfg(test)]
 mod sequences;
 mod tlb;
+#[cfg(jit)]
+mod usual;
 mod walk;
 mod wide;
 

@@ -6,21 +6,21 @@ use crate::decode::Op;
 use crate::event::{Cause, Event};
 use crate::fault::Fault;
 use crate::flags;
-use crate::jit::run::{packed, unpacked};
+use crate::jit::calls::{packed, unpacked};
 use crate::regs::gpr::ESP;
 use crate::seg::SegReg;
 use crate::system::{Frame, Interrupt};
 
-/// Called by compiled code: INT n, as `run::call_checked`.
+/// Called by compiled code: INT n, as `calls::call_checked`.
 pub(in crate::jit) extern "sysv64" fn interrupt(cpu: *mut Cpu, op: *const Op) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
     cpu.interrupt_quickly(op).unwrap_or_else(|| cpu.call_handler(op, true))
 }
 
-/// Called by compiled code: a direct far CALL with an offset of 32 bits, as `run::call_checked`.
+/// Called by compiled code: a direct far CALL with an offset of 32 bits, as `calls::call_checked`.
 pub(in crate::jit) extern "sysv64" fn far_call(cpu: *mut Cpu, op: *const Op) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
     cpu.call_quickly(op).unwrap_or_else(|| cpu.call_handler(op, true))
 }

@@ -19,7 +19,7 @@ pub(super) use outwards::{far_return, iret};
 pub(super) use segment::{load_segment, load_segment_checked};
 pub(super) use task::far_jump;
 
-use super::run::unpacked;
+use super::calls::unpacked;
 use super::{EmitFault, Leave};
 use crate::Cpu;
 use crate::decode::Op;

@@ -6,20 +6,20 @@ use crate::decode::Op;
 use crate::event::Cause;
 use crate::flags;
 use crate::jit::EmitFault;
-use crate::jit::run::packed;
+use crate::jit::calls::packed;
 use crate::regs::gpr::ESP;
 use crate::seg::SegReg;
 
-/// Called by compiled code: IRET of 32 bits, as `run::call_checked`.
+/// Called by compiled code: IRET of 32 bits, as `calls::call_checked`.
 pub(in crate::jit) extern "sysv64" fn iret(cpu: *mut Cpu, op: *const Op) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
     cpu.return_quickly(op).unwrap_or_else(|| cpu.call_handler(op, true))
 }
 
-/// Called by compiled code: a far RET of 32 bits that releases nothing more, as `run::call_checked`.
+/// Called by compiled code: a far RET of 32 bits that releases nothing more, as `calls::call_checked`.
 pub(in crate::jit) extern "sysv64" fn far_return(cpu: *mut Cpu, op: *const Op) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
     cpu.far_return_quickly(op).unwrap_or_else(|| cpu.call_handler(op, true))
 }

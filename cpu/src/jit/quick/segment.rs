@@ -46,14 +46,14 @@ impl Loads {
 /// Called by compiled code: load segment register number `seg` with `selector`. 1 if that was done and the mode is the
 /// same, 0 if nothing was done.
 pub(in crate::jit) extern "sysv64" fn load_segment(cpu: *mut Cpu, selector: u32, seg: u32) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let cpu = unsafe { &mut *cpu };
     cpu.load_alike(selector as u16, seg as usize) as u32
 }
 
-/// Called by compiled code where [`load_segment`] did nothing: MOV from a register or POP, as `run::call_checked`.
+/// Called by compiled code where [`load_segment`] did nothing: MOV from a register or POP, as `calls::call_checked`.
 pub(in crate::jit) extern "sysv64" fn load_segment_checked(cpu: *mut Cpu, op: *const Op) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
     cpu.load_into_mode(op).unwrap_or_else(|| cpu.call_handler(op, true))
 }

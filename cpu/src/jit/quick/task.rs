@@ -8,14 +8,14 @@ use crate::Cpu;
 use crate::decode::Op;
 use crate::event::{Cause, Event};
 use crate::flags;
-use crate::jit::run::{packed, unpacked};
+use crate::jit::calls::{packed, unpacked};
 use crate::jit::{EmitFault, Leave};
 use crate::regs::{cr0, cr4, gpr};
 use crate::seg::{SegReg, Segment, is_null};
 
-/// Called by compiled code: a direct far JMP with an offset of 32 bits, as `run::call_checked`.
+/// Called by compiled code: a direct far JMP with an offset of 32 bits, as `calls::call_checked`.
 pub(in crate::jit) extern "sysv64" fn far_jump(cpu: *mut Cpu, op: *const Op) -> u32 {
-    // SAFETY: as in `run::call`.
+    // SAFETY: as in `calls::call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
     cpu.switch_quickly(op).unwrap_or_else(|| cpu.switch_slowly(op))
 }

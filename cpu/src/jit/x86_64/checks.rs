@@ -5,9 +5,10 @@
 
 use super::asm::{R8, R9, R10, RCX, Width, at};
 use super::property::*;
+use super::slow::{After, Look, Slow};
 use super::stubs::EIP;
-use super::translate::After;
-use super::translate::{BUDGET, Flow, Look, REACH, SAVED, Slow, Translator, Wrong, of_cpu};
+use super::translate::{BUDGET, Flow, REACH, SAVED, Translator, of_cpu};
+use super::wrong_flags::Wrong;
 use super::x87::Known;
 use crate::Cpu;
 use crate::jit::EmitFault;

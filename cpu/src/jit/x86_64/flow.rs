@@ -1,8 +1,8 @@
 //! Jumps, calls and returns in line (SDM vol. 1, 5.1.7).
 
 use super::asm::{Mem, R8, R9, RCX, Width, at};
+use super::dispatch::JUMP_TO_FOUND;
 use super::property::*;
-use super::stubs::JUMP_TO_FOUND;
 use super::translate::{ESP, Flow, GUEST, Translator, VIEW, of_cpu};
 use crate::Cpu;
 use crate::decode::Op;

@@ -2,7 +2,9 @@
 
 use super::asm::{R8, R9, RAX, RCX, RDX, Width, at};
 use super::property::*;
-use super::translate::{ARITH, ECX, GUEST, Slow, Translator, Wrong};
+use super::slow::Slow;
+use super::translate::{ARITH, ECX, GUEST, Translator};
+use super::wrong_flags::Wrong;
 use crate::decode::Op;
 use crate::jit::EmitFault;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};

@@ -19,8 +19,10 @@ mod ask_x87;
 mod asm;
 mod checks;
 mod control;
+mod dispatch;
 mod edges;
 mod flow;
+mod grouped;
 mod groups;
 mod host;
 mod host_x87;
@@ -31,6 +33,7 @@ mod repeat;
 mod segment;
 mod shift;
 mod simd;
+mod slow;
 mod stack;
 mod string;
 mod stubs;
@@ -38,10 +41,11 @@ mod translate;
 mod wrong_flags;
 mod x87;
 
+pub(super) use dispatch::{dispatch, look_up};
 pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};
 pub(super) use host_x87::HostX87;
-pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, dispatch, fixed, look_up};
+pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, fixed};
 pub(super) use translate::{EdgeSite, Scratch, Source, translate};
 
 /// Let the jump at `place` lead to `target`: the four bytes to write there.

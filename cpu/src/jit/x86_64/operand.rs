@@ -1,15 +1,12 @@
-//! Memory operands: effective address, segment limit, TLB, and checks that neighbours share.
+//! Memory operands: effective address, segment limit, and the look at the flat view.
 
 use super::asm::{Mem, R8, R9, R10, RCX, Reg, Width, at};
-use super::groups::Use;
 use super::property::*;
-use super::translate::{
-    Alone, BUDGET, CPU, ECX, ESP, GUEST, Look, Refill, Slow, Translator, VIEW, Whole, of_cpu,
-};
-use crate::Cpu;
+use super::slow::{Alone, Look, Refill, Slow};
+use super::translate::{CPU, ECX, ESP, GUEST, Translator, VIEW, of_cpu};
 use crate::decode::{Ea, Op};
+use crate::jit::EmitFault;
 use crate::jit::mode::KnownSegment;
-use crate::jit::{EDGES, EmitFault, Frame, MOST_SECTIONS};
 use crate::mmu::flat;
 use crate::seg::{SegReg, Segment};
 use std::mem::offset_of;
@@ -82,7 +79,7 @@ impl Translator<'_> {
 
     /// RCX := the distance from linear to host addresses that most pages of the view have. It does not depend on the address: where
     /// one address is found in memory at another, the host need not wait for what was looked up to compute it.
-    fn usual_distance(&mut self) {
+    pub(super) fn usual_distance(&mut self) {
         self.asm.load(Width::Q, RCX, at(VIEW, flat::DISTANCE));
     }
 
@@ -136,7 +133,7 @@ impl Translator<'_> {
 
     /// RCX := what to add to the linear address of offset R8, or 0, and R9, if there is no limit and more than one byte, the same
     /// without a look at where they end. If that is to be the usual distance they are only 0 or not. R8 becomes linear.
-    fn find(&mut self, look: Look) -> Option<()> {
+    pub(super) fn find(&mut self, look: Look) -> Option<()> {
         let Look { seg, size, write, aligned, onward, .. } = look;
         let s = self.s.mode.segment(seg);
         let hi = s.bounds.1;
@@ -209,81 +206,6 @@ impl Translator<'_> {
         Some(())
     }
 
-    /// Whether the check of an access's group has been made, or may become another edge of the block.
-    pub(super) fn has_room_for(&self, used: Use) -> bool {
-        self.found[used.group] || self.edges.len() + MOST_SECTIONS < EDGES as usize
-    }
-
-    /// An access of a group. `offset` makes R8 its offset, or that of a byte so far away.
-    pub(super) fn grouped(
-        &mut self,
-        used: Use,
-        seg: SegReg,
-        write: bool,
-        offset: impl Fn(&mut Self, i32),
-    ) -> Option<Mem> {
-        let Use { group, at: behind } = used;
-        let g = self.groups[group];
-        let slot = of_cpu((offset_of!(Cpu, frame) + offset_of!(Frame, hosts) + 8 * group) as i32);
-        // The first group's address is in R10 too, as long as nothing else needs that.
-        let register = if group == 0 { R10 } else { RCX };
-        if !self.found[group] {
-            let start = self.asm.pos();
-            offset(self, behind.wrapping_neg());
-            let paged = self.s.mode.paged();
-            let usual = self.s.usual;
-            let look = Look { seg, size: g.len, write: g.write, aligned: false, onward: !paged, usual };
-            self.find(look)?;
-            let again = self.linear_at.map(|_| start);
-            let (n, wrong) = (self.n, self.wrong);
-            let knows_entry = again.is_some() && paged && g.len > 1;
-            let site = self.asm.jrcxz();
-            if usual {
-                self.usual_distance();
-            }
-            let back = self.asm.pos();
-            let edge = self.plain_edge();
-            self.checks.push((
-                site,
-                Slow::Group(Whole { n, behind, write, look, wrong, again, back, knows_entry, edge }),
-            ));
-            self.asm.lea(Width::Q, register, HOST);
-            self.asm.store(Width::Q, slot, register);
-            self.found[group] = true;
-            self.held |= group == 0;
-        } else if group != 0 || !self.held {
-            self.asm.load(Width::Q, register, slot);
-            self.held |= group == 0;
-        }
-        Some(at(register, behind))
-    }
-
-    /// Where the check of a group fails. If nothing was wrong but that its page had not been looked up, that is done for the access
-    /// that is due, no other, and the check made again; else a plain block goes on.
-    pub(super) fn group_failed(&mut self, g: Whole) {
-        if g.look.usual {
-            self.look_closer(Look { usual: false, ..g.look }, g.back);
-        }
-        if let Some(again) = g.again {
-            // The page is known: the group is in two of them.
-            if g.knows_entry {
-                self.asm.mov_rr(Width::Q, RCX, R9);
-                self.asm.bytes(&[0xE3, 5]);
-                let known = self.asm.jmp();
-                self.asm.lea(Width::D, R8, at(R8, g.behind));
-                self.refill_or_go_on(g.write, again);
-                self.reach_here(known);
-            } else {
-                self.asm.lea(Width::D, R8, at(R8, g.behind));
-                self.refill_or_go_on(g.write, again);
-            }
-        }
-        self.emit_right(g.wrong);
-        self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.left[g.n] as i32));
-        let site = self.asm.jmp();
-        self.plain_edge_here(g.edge, site);
-    }
-
     /// The first look at an access was short: at its end, or for another distance than the usual one, the second looks, too.
     pub(super) fn check_alone(&mut self, a: Alone) {
         self.look_closer(Look { onward: false, usual: false, ..a.look }, a.back);
@@ -298,7 +220,7 @@ impl Translator<'_> {
 
     /// A check of the address in R8, which is linear, with another look; to `back` if that finds it. The segment's base is taken off and
     /// put on again, for limits are about offsets.
-    fn look_closer(&mut self, look: Look, back: usize) {
+    pub(super) fn look_closer(&mut self, look: Look, back: usize) {
         let s = self.s.mode.segment(look.seg);
         if s.dynamic {
             self.asm.load(Width::D, R9, of_cpu(segment_field(look.seg, offset_of!(Segment, base))));

@@ -2,7 +2,8 @@
 
 use super::asm::{Asm, R8, R9, RCX, Width, at};
 use super::property::*;
-use super::translate::{ECX, GUEST, Translator, Wrong};
+use super::translate::{ECX, GUEST, Translator};
+use super::wrong_flags::Wrong;
 use crate::decode::Op;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 

@@ -6,8 +6,9 @@
 //! Approximations (RCPPS, RSQRTPS) are not on it.
 
 use super::asm::{Mem, RCX, Reg, Width};
+use super::slow::Slow;
 use super::stubs::MXCSR;
-use super::translate::{GUEST, Slow, Translator, of_cpu};
+use super::translate::{GUEST, Translator, of_cpu};
 use super::x87::FLOAT;
 use crate::Cpu;
 use crate::decode::Op;

@@ -2,7 +2,8 @@
 
 use super::asm::{Mem, R8, R9, R10, RAX, RCX, RDX, Width, at};
 use super::property::*;
-use super::translate::{BUDGET, ESP, GUEST, Slow, Translator, of_cpu};
+use super::slow::Slow;
+use super::translate::{BUDGET, ESP, GUEST, Translator, of_cpu};
 use crate::Cpu;
 use crate::decode::Op;
 use crate::flags::{self};

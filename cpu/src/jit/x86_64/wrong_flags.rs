@@ -2,11 +2,26 @@
 //!
 //! [`Wrong`] says what of the host's flags differs from the guest's. It is put right where somebody could see it.
 
-use super::asm::{R8, R9, R10, RAX, RCX, Width};
+use super::asm::{R8, R9, R10, RAX, RCX, Reg, Width};
 use super::property::*;
-use super::translate::{ARITH, ECX, Translator, Wrong};
+use super::translate::{ARITH, ECX, Translator};
 use crate::jit::EmitFault;
 use iced_x86::{FlowControl, Instruction, Mnemonic, RflagsBits};
+
+/// What is known to be wrong with the host's flags. It is put right where somebody could see it: in slow paths, before
+/// handlers and edges, before instructions that read flags; mostly the next instruction writes them all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrong {
+    Nothing,
+    /// AF, which must be 0.
+    Af,
+    /// AF, which must be 0 if CL was not a multiple of 32.
+    AfIfShifted,
+    /// AF, which must be 0; OF is 0, and SF, ZF, PF are those of this register: cheap to put right.
+    Shifted(Reg),
+    /// SF, ZF, PF, which must be those of this register, and AF, which must be 0.
+    Product(Reg),
+}
 
 impl Translator<'_> {
     /// Whether what is wrong may stay so over this instruction.

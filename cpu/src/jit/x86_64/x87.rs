@@ -14,7 +14,8 @@
 
 use super::asm::{R8, R9, RCX, Width, at};
 use super::property::segment_field;
-use super::translate::{Slow, Translator, of_cpu};
+use super::slow::Slow;
+use super::translate::{Translator, of_cpu};
 use crate::bus::Lines;
 use crate::decode::Op;
 use crate::fpu::{Fpu, Pointers};

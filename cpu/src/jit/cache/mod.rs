@@ -1,15 +1,18 @@
 //! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
 
+mod links;
+mod modes;
+
 use super::backend::{self, EdgeSite, Quirks, Runtime, Scratch, Source, Stubs};
 use super::fault::JitFault;
 use super::memory::{CodeMemory, Mapping};
-use super::mode::{JumpTable, Mode};
+use super::mode::Mode;
 use super::quick::{self, Transfers};
 use super::stats::JitStats;
-use super::{EmitFault, poll, run};
-use crate::Cpu;
+use super::{EmitFault, calls, poll};
 use crate::decode::Op;
 use iced_x86::Instruction;
+use modes::ModeState;
 use std::collections::HashMap;
 use std::io;
 
@@ -78,18 +81,6 @@ pub(super) struct Straight<'a> {
     pub usual: bool,
 }
 
-struct ModeState {
-    mode: Mode,
-    table: JumpTable,
-    /// Where the search for indirect targets is, and its code as far as the table has them.
-    dispatch: usize,
-    look_up: Vec<u8>,
-    /// See [`Mode::ceiling`]; 0 for none.
-    ceiling: u32,
-    /// The mode that followed this one last.
-    next: usize,
-}
-
 /// Everything the compiled engine remembers.
 pub(crate) struct Jit {
     memory: CodeMemory,
@@ -139,9 +130,9 @@ impl Jit {
         }
         let mut memory = CodeMemory::new(MEMORY, mapping)?;
         let (code, stubs) = backend::fixed(Runtime {
-            call: run::call as *const () as u64,
-            call_checked: run::call_checked as *const () as u64,
-            seek: run::seek as *const () as u64,
+            call: calls::call as *const () as u64,
+            call_checked: calls::call_checked as *const () as u64,
+            seek: calls::seek as *const () as u64,
             interrupt: quick::interrupt as *const () as u64,
             iret: quick::iret as *const () as u64,
             far_call: quick::far_call as *const () as u64,
@@ -149,9 +140,9 @@ impl Jit {
             far_return: quick::far_return as *const () as u64,
             load_segment: quick::load_segment as *const () as u64,
             load_segment_checked: quick::load_segment_checked as *const () as u64,
-            refill_read: run::refill_read as *const () as u64,
-            refill_write: run::refill_write as *const () as u64,
-            refill_fetch: run::refill_fetch as *const () as u64,
+            refill_read: calls::refill_read as *const () as u64,
+            refill_write: calls::refill_write as *const () as u64,
+            refill_fetch: calls::refill_fetch as *const () as u64,
         });
         memory.write(0, &code);
         let fixed = code.len().next_multiple_of(64);
@@ -263,64 +254,6 @@ impl Jit {
         self.transfers = Transfers::new();
         self.blocks.clear();
         self.by_source.clear();
-    }
-
-    /// Whether the processor is in the current mode.
-    pub(super) fn mode_holds(&self, cpu: &Cpu) -> bool {
-        self.modes.get(self.current).is_some_and(|m| m.mode.holds(cpu))
-    }
-
-    /// The number of the processor's mode, if it has been in it before.
-    pub(super) fn known_mode(&self, cpu: &Cpu) -> Option<usize> {
-        let holds = |&n: &usize| self.modes.get(n).is_some_and(|m| m.mode.holds(cpu));
-        let next = self.modes.get(self.current).map(|m| m.next);
-        next.filter(holds).or_else(|| (0..self.modes.len()).find(|n| holds(n)))
-    }
-
-    /// The number of the current mode.
-    pub(super) fn current(&self) -> usize {
-        self.current
-    }
-
-    /// Make a mode that was found by [`Self::known_mode`] the current one.
-    pub(super) fn set_mode(&mut self, number: usize) {
-        if let Some(mode) = self.modes.get_mut(self.current) {
-            mode.next = number;
-        }
-        self.current = number;
-    }
-
-    /// The first page that is not in the view of the current mode's code, or 0 if it sees all.
-    pub fn ceiling(&self) -> u32 {
-        match self.modes.get(self.current) {
-            Some(_) if self.emit_fault == Some(EmitFault::CeilingUnseen) => 0,
-            Some(mode) => mode.ceiling,
-            None => 0,
-        }
-    }
-
-    /// The ceiling is another, and `pages` pages were looked at for that.
-    pub fn charge_ceiling(&mut self, pages: usize) {
-        self.debt += COST_OF_CEILING + pages as u64 / 4;
-    }
-
-    /// Where the search for indirect targets of the current mode begins.
-    #[inline(always)]
-    pub fn dispatch_address(&self) -> u64 {
-        self.memory.address(self.modes[self.current].dispatch) as u64
-    }
-
-    /// Make `mode`, in which the processor has not been before, the current one.
-    pub(super) fn add_mode(&mut self, mode: Mode) {
-        let table = JumpTable::new();
-        let at = self.used;
-        let look_up = backend::look_up(table.address(), mode.cs().base);
-        let code = backend::dispatch(&look_up, mode.cs().base, &self.stubs, at);
-        self.memory.write(at, &code);
-        self.used = (at + code.len()).next_multiple_of(16);
-        let ceiling = mode.ceiling().unwrap_or(0);
-        self.modes.push(ModeState { mode, table, dispatch: at, look_up, ceiling, next: 0 });
-        self.set_mode(self.modes.len() - 1);
     }
 
     /// Code for `eip` in page `frame` of the backing store, in the current mode, if the jump table has it.
@@ -444,55 +377,6 @@ impl Jit {
         }
         self.put_in_table(id);
         Some(id)
-    }
-
-    /// Whether edge number `edge` leads to a plain block.
-    pub fn asks_for_plain(&self, edge: u32) -> bool {
-        let block = self.blocks.get((edge / EDGES) as usize);
-        block.and_then(|b| b.edges.get((edge % EDGES) as usize)).is_some_and(|site| site.plain)
-    }
-
-    /// What edge number `edge` is linked to, if that is the code for `eip` in page `frame` of the backing store.
-    pub fn linked(&self, edge: u32, eip: u32, frame: u32) -> Option<u64> {
-        let target = *self.blocks.get((edge / EDGES) as usize)?.links.get((edge % EDGES) as usize)?;
-        let to = self.blocks.get(target as usize)?;
-        let same = to.eip == eip && to.frame == frame && to.mode == self.current;
-        same.then(|| self.memory.address(to.place) as u64)
-    }
-
-    /// Edge number `edge` leads to block `target` from now on.
-    pub fn link(&mut self, edge: u32, target: u32) {
-        let (from, k) = ((edge / EDGES) as usize, (edge % EDGES) as usize);
-        let Some(source) = self.blocks.get(from) else { return };
-        let Some(&site) = source.edges.get(k) else { return };
-        let to = &self.blocks[target as usize];
-        if site.target != to.eip || site.plain != to.plain || source.mode != to.mode {
-            return;
-        }
-        if site.guard.is_none() && source.frame != to.frame {
-            return;
-        }
-        let (place, frame, old) = (to.place, to.frame, source.links[k]);
-        if let Some(guard) = site.guard {
-            self.memory.write(guard, &(frame + 1).wrapping_neg().to_le_bytes());
-        }
-        self.memory.write(site.jump, &backend::jump_distance(site.jump, place));
-        self.blocks[from].links[k] = target;
-        if let Some(old) = self.blocks.get_mut(old as usize)
-            && let Some(at) = old.incoming.iter().position(|&e| e == edge)
-        {
-            old.incoming.swap_remove(at);
-        }
-        self.blocks[target as usize].incoming.push(edge);
-        self.stats.links += 1;
-    }
-
-    fn unlink(&mut self, edge: u32) {
-        let (from, k) = ((edge / EDGES) as usize, (edge % EDGES) as usize);
-        self.blocks[from].links[k] = NOTHING;
-        if let Some(site) = self.blocks[from].edges.get(k) {
-            self.memory.write(site.jump, &backend::jump_distance(site.jump, site.stub));
-        }
     }
 
     /// Decoded block `source` is gone: so is its code, from the next instruction on.
