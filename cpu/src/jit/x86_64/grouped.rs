@@ -35,7 +35,11 @@ impl Translator<'_> {
             let paged = self.s.mode.paged();
             let usual = self.s.usual;
             let look = Look { seg, size: g.len, write: g.write, aligned: false, onward: !paged, usual };
-            self.find(look)?;
+            // All accesses are of the same four bytes, aligned as a rule.
+            let quad = g.len == 4 && paged && self.find_quad(look)?;
+            if !quad {
+                self.find(look)?;
+            }
             let again = self.linear_at.map(|_| start);
             let (n, wrong) = (self.n, self.wrong);
             let knows_entry = again.is_some() && paged && g.len > 1;
@@ -47,7 +51,7 @@ impl Translator<'_> {
             let edge = self.plain_edge();
             self.checks.push((
                 site,
-                Slow::Group(Whole { n, behind, write, look, wrong, again, back, knows_entry, edge }),
+                Slow::Group(Whole { n, behind, write, look, quad, wrong, again, back, knows_entry, edge }),
             ));
             self.asm.lea(Width::Q, register, HOST);
             self.asm.store(Width::Q, slot, register);
@@ -63,7 +67,7 @@ impl Translator<'_> {
     /// Where the check of a group fails. If nothing was wrong but that its page had not been looked up, that is done for the access
     /// that is due, no other, and the check made again; else a plain block goes on.
     pub(super) fn group_failed(&mut self, g: Whole) {
-        if g.look.usual {
+        if g.look.usual || g.quad {
             self.look_closer(Look { usual: false, ..g.look }, g.back);
         }
         if let Some(again) = g.again {

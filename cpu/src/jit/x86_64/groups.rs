@@ -14,8 +14,9 @@ use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind};
 
 /// Groups kept at a time, and so places in the frame.
 pub(in crate::jit) const SLOTS: usize = 4;
-/// Accesses that make a group worth its check.
+/// Accesses that make a group worth its check, and those of a byte or a double word, whose check is short.
 const WORTH_IT: u32 = 3;
+const WORTH_A_SHORT_ONE: u32 = 2;
 /// Bytes that a group covers at most: the longer, the more often it crosses a page.
 const LONGEST: i32 = 256;
 
@@ -209,7 +210,10 @@ impl Planner {
     fn choose(&mut self) -> [Group; SLOTS] {
         let (open, best) = (&self.open, &mut self.best);
         best.clear();
-        best.extend((0..open.len()).filter(|&n| open[n].group.uses >= WORTH_IT));
+        best.extend((0..open.len()).filter(|&n| {
+            let group = open[n].group;
+            group.uses >= if matches!(group.len, 1 | 4) { WORTH_A_SHORT_ONE } else { WORTH_IT }
+        }));
         // The first one's place is a register.
         best.sort_unstable_by_key(|&n| (std::cmp::Reverse(open[n].group.uses), n));
         best.truncate(SLOTS);

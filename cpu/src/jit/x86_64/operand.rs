@@ -86,7 +86,7 @@ impl Translator<'_> {
     /// RCX := not 0 if four bytes at offset R8 of a segment are aligned and may be accessed: what to add to their linear address, if
     /// that is not to be the usual distance. R8 becomes linear, R9 the place in the tables. False, and nothing is done, if there is a
     /// limit.
-    fn find_quad(&mut self, look: Look) -> Option<bool> {
+    pub(super) fn find_quad(&mut self, look: Look) -> Option<bool> {
         let Look { seg, write, .. } = look;
         let s = self.s.mode.segment(seg);
         if !self.s.mode.is_unlimited(seg) || self.has(EmitFault::PageEndUnseen) {

@@ -36,6 +36,8 @@ pub(super) struct Whole {
     pub behind: i32,
     pub write: bool,
     pub look: Look,
+    /// It was for four bytes that are aligned.
+    pub quad: bool,
     pub wrong: Wrong,
     /// Where it begins, if it depends on nothing but the flat view.
     pub again: Option<usize>,
