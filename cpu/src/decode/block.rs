@@ -9,6 +9,7 @@
 use super::Op;
 use crate::mem::{CodeWrite, PAGE_SIZE, PhysMem};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 /// Decoded blocks kept at most; beyond that the cache starts over.
 const CAPACITY: usize = 1 << 16;
@@ -55,16 +56,41 @@ impl CodePage {
     }
 }
 
+/// Numbers of places in memory, spread over a table. A guest that finds collisions slows down itself.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&b| self.write_u64(b.into()));
+    }
+    fn write_u32(&mut self, n: u32) {
+        self.write_u64(n.into());
+    }
+    fn write_u64(&mut self, n: u64) {
+        // Multiplication carries upwards, and tables look at both ends.
+        let product = (self.0 ^ n).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        self.0 = product ^ product >> 32;
+    }
+}
+
+type Places<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
+
 /// All decoded blocks.
 pub struct BlockCache {
     slab: Vec<Block>,
-    index: HashMap<u64, u32>,
+    index: Places<u64, u32>,
     quick: Box<[(u64, u32); QUICK]>,
-    pages: HashMap<u32, CodePage>,
+    pages: Places<u32, CodePage>,
     /// Counts how often the cache started over: numbers of blocks mean something within one generation.
     generation: u32,
     /// Blocks dropped since somebody asked.
     dropped: Vec<u32>,
+    /// Room for a block that is being decoded.
+    pub(super) decoding: Vec<Op>,
 }
 
 const NO_KEY: u64 = u64::MAX;
@@ -73,11 +99,12 @@ impl Default for BlockCache {
     fn default() -> Self {
         BlockCache {
             slab: Vec::new(),
-            index: HashMap::new(),
+            index: Places::default(),
             quick: Box::new([(NO_KEY, 0); QUICK]),
-            pages: HashMap::new(),
+            pages: Places::default(),
             generation: 0,
             dropped: Vec::new(),
+            decoding: Vec::new(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //! page or the limit of CS or lies outside RAM, is gathered byte by byte, in order, so that a fault is raised exactly
 //! when the missing byte is needed: #GP(0) beyond the limit or the fifteenth byte, #PF for a page.
 
-use super::translate::MAX_LEN;
+use super::translate::{MAX_LEN, decode_next, decoder};
 use super::{Decoded, Op, decode_one};
 use crate::Cpu;
 use crate::fault::Fault;
@@ -159,11 +159,12 @@ impl Cpu {
     fn decode_block(&mut self, offset: u32, big: bool) -> Option<u32> {
         let page = self.mem.page(offset as usize / PAGE_SIZE)?;
         let bytes = page.get(offset as usize % PAGE_SIZE..)?;
-        let mut ops = Vec::new();
+        let mut ops = std::mem::take(&mut self.blocks.decoding);
+        ops.clear();
+        let mut decoder = decoder(bytes, big);
         let mut at = 0;
         while ops.len() < MAX_OPS {
-            let window = &bytes[at..bytes.len().min(at + MAX_LEN)];
-            match decode_one(window, big) {
+            match decode_next(&mut decoder, &bytes[at..], big) {
                 Decoded::Op(op, ends) => {
                     at += op.len as usize;
                     ops.push(op);
@@ -174,11 +175,14 @@ impl Cpu {
                 Decoded::NeedMore => break,
             }
         }
-        if ops.is_empty() {
+        // As long as it is, and no longer: most blocks are short, and there are many.
+        let block = ops.to_vec();
+        self.blocks.decoding = ops;
+        if block.is_empty() {
             return None;
         }
         self.counters.blocks_decoded += 1;
-        let (id, first_code) = self.blocks.insert(&mut self.mem, offset, big, ops, at as u32, None);
+        let (id, first_code) = self.blocks.insert(&mut self.mem, offset, big, block, at as u32, None);
         if first_code {
             self.tlb.drop_fast_writes();
         }

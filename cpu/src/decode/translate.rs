@@ -30,9 +30,20 @@ pub fn is_implemented(insn: &Instruction) -> bool {
     interp::handler(insn).is_some()
 }
 
+/// A decoder of `bytes`, in a code segment of the given size.
+pub(super) fn decoder(bytes: &[u8], big: bool) -> Decoder<'_> {
+    Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, DECODER_OPTIONS)
+}
+
 /// Decode the instruction at the start of `bytes` in a code segment of the given size.
 pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
-    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, DECODER_OPTIONS);
+    decode_next(&mut decoder(bytes, big), bytes, big)
+}
+
+/// Decode the next instruction that `decoder` has, which is at the start of `bytes`.
+pub(super) fn decode_next(decoder: &mut Decoder<'_>, bytes: &[u8], big: bool) -> Decoded {
+    // Branches are relative.
+    decoder.set_ip(0);
     let insn = decoder.decode();
     match decoder.last_error() {
         DecoderError::NoMoreBytes => Decoded::NeedMore,
@@ -60,7 +71,7 @@ pub(crate) fn decode_one(bytes: &[u8], big: bool) -> Decoded {
 /// The first `count` instructions of `bytes`.
 #[cfg(jit)]
 pub(super) fn instructions(bytes: &[u8], big: bool, count: usize) -> Vec<Instruction> {
-    Decoder::with_ip(if big { 32 } else { 16 }, bytes, 0, DECODER_OPTIONS).iter().take(count).collect()
+    decoder(bytes, big).iter().take(count).collect()
 }
 
 /// Whether the instruction at the start of `bytes`, invalid within its fifteen bytes, goes on after them: then it is
@@ -81,7 +92,7 @@ fn is_too_long(bytes: &[u8], big: bool) -> bool {
         return false;
     };
     rest.remove(spare);
-    let mut decoder = Decoder::with_ip(if big { 32 } else { 16 }, &rest, 0, DECODER_OPTIONS);
+    let mut decoder = decoder(&rest, big);
     let _ = decoder.decode();
     decoder.last_error() == DecoderError::NoMoreBytes
 }

@@ -17,8 +17,14 @@ pub(in crate::jit) fn look_up(table: u64, base: u32) -> Vec<u8> {
         ; mov r10, QWORD table as i64
         ; lea r9, [r9 + r9]
         ; lea r10, [r10 + r9 * 8]
-        ; lea ecx, [r8 + base as i32]
-        ; shrx ecx, ecx, r13d
+    );
+    if base == 0 {
+        dynasm!(ops ; .arch x64 ; shrx ecx, r8d, r13d);
+    } else {
+        dynasm!(ops ; .arch x64 ; lea ecx, [r8 + base as i32] ; shrx ecx, ecx, r13d);
+    }
+    dynasm!(ops
+        ; .arch x64
         ; mov rcx, [r13 + rcx * 8 + flat::FETCH]
         ; mov r9, [r10]
         ; lea rcx, [rcx + r9]
