@@ -22,7 +22,10 @@ modules=(scsi_common scsi_mod libata ata_piix crct10dif_common crc-t10dif crc64 
 fetch() {
     mkdir -p "$work/packages"
     command -v cpio >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends cpio >/dev/null
-    dpkg --print-foreign-architectures | grep -qx i386 || dpkg --add-architecture i386
+    if ! dpkg --print-foreign-architectures | grep -qx i386; then
+        dpkg --add-architecture i386
+        trap 'dpkg --remove-architecture i386' EXIT
+    fi
     apt-cache show busybox-static:i386 >/dev/null 2>&1 || apt-get update -qq || true
     local package
     for package in busybox-static "$@"; do
