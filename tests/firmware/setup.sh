@@ -5,7 +5,10 @@ set -eu
 cd "$(dirname "$0")/../.."
 to=target/firmware
 
-dpkg --add-architecture i386
+if ! dpkg --print-foreign-architectures | grep -qx i386; then
+    dpkg --add-architecture i386
+    trap "dpkg --remove-architecture i386" EXIT
+fi
 # One index that cannot be had is no loss as long as the packages can.
 apt-get update -qq || echo "setup.sh: not all package lists are up to date" >&2
 DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends \
