@@ -120,6 +120,7 @@ pub(crate) struct Rights {
     pub write: bool,
     pub fetch: bool,
     /// Compiled code's accesses may go on into neighbours that are neighbours in RAM.
+    #[cfg_attr(not(jit), expect(dead_code, reason = "only compiled code goes on into the next page"))]
     pub join: bool,
 }
 
