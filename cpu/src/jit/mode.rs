@@ -183,6 +183,15 @@ impl Mode {
         self.segment(SegReg::Cs)
     }
 
+    /// The last EIP that may be executed. Its limit says so whatever is in CS: no guest gets a segment that goes down there, but a
+    /// snapshot may have one.
+    pub fn code_limit(&self) -> u32 {
+        match self.cs().bounds {
+            (0, last) => last,
+            (first, _) => first - 1,
+        }
+    }
+
     pub fn ss(&self) -> KnownSegment {
         self.segment(SegReg::Ss)
     }

@@ -22,7 +22,7 @@ impl Translator<'_> {
                 return None;
             }
             let target = self.next.wrapping_add(op.imm);
-            if target > self.s.mode.cs().bounds.1 {
+            if target > self.s.mode.code_limit() {
                 return None;
             }
             if self.n + 1 < self.s.ops.len() {
@@ -71,7 +71,7 @@ impl Translator<'_> {
         match insn.code() {
             Code::Jmp_rel8_32 | Code::Jmp_rel32_32 => {
                 let target = self.next.wrapping_add(op.imm);
-                if target > self.s.mode.cs().bounds.1 {
+                if target > self.s.mode.code_limit() {
                     return None;
                 }
                 self.edge(target);
@@ -107,7 +107,7 @@ impl Translator<'_> {
 
     /// The target in R8 must be inside CS.
     pub(super) fn indirect_limit(&mut self) {
-        let limit = self.s.mode.cs().bounds.1;
+        let limit = self.s.mode.code_limit();
         if limit == u32::MAX {
             return;
         }
@@ -133,7 +133,7 @@ impl Translator<'_> {
             self.indirect_target(insn, op)?;
             self.indirect_limit();
             self.asm.store(Width::D, of_cpu(spare), R8);
-        } else if target > self.s.mode.cs().bounds.1 {
+        } else if target > self.s.mode.code_limit() {
             return None;
         }
         let mem = self.on_stack(-4, true)?;
