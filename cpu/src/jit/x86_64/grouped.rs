@@ -6,7 +6,7 @@ use super::property::HOST;
 use super::slow::{Look, Slow, Whole};
 use super::translate::{BUDGET, Translator, of_cpu};
 use crate::Cpu;
-use crate::jit::{EDGES, Frame, MOST_SECTIONS};
+use crate::jit::{EDGES, EmitFault, Frame, MOST_SECTIONS};
 use crate::seg::SegReg;
 use std::mem::offset_of;
 
@@ -54,7 +54,12 @@ impl Translator<'_> {
                 Slow::Group(Whole { n, behind, write, look, quad, wrong, again, back, knows_entry, edge }),
             ));
             self.asm.lea(Width::Q, register, HOST);
-            self.asm.store(Width::Q, slot, register);
+            if group == 0 {
+                self.stored = self.has(EmitFault::GroupKept);
+            }
+            if group != 0 || self.stored {
+                self.asm.store(Width::Q, slot, register);
+            }
             self.found[group] = true;
             self.held |= group == 0;
         } else if group != 0 || !self.held {
@@ -62,6 +67,15 @@ impl Translator<'_> {
             self.held |= group == 0;
         }
         Some(at(register, behind))
+    }
+
+    /// R10 is needed otherwise: what it holds of the first group goes to the frame, if there are more accesses.
+    pub(super) fn give_up_group(&mut self) {
+        if self.held && !self.stored && self.groups[0].last >= self.n {
+            self.asm.store(Width::Q, of_cpu(offset_of!(Cpu, frame.hosts) as i32), R10);
+            self.stored = true;
+        }
+        self.held = false;
     }
 
     /// Where the check of a group fails. If nothing was wrong but that its page had not been looked up, that is done for the access

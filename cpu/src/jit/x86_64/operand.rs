@@ -144,7 +144,7 @@ impl Translator<'_> {
         let size = if self.has(EmitFault::PageEndUnseen) && !aligned { 1 } else { size };
         let last = size as i32 - 1 - self.has(EmitFault::LimitOffByOne) as i32;
         if limited || aligned {
-            self.held = false;
+            self.give_up_group();
         }
         if limited {
             // R10 := 0 if the last byte is inside, else a count that shifts everything out.

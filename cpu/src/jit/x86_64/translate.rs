@@ -140,6 +140,8 @@ pub(super) struct Translator<'a> {
     pub found: [bool; SLOTS],
     /// R10 has the address of the first group.
     pub held: bool,
+    /// So has the frame.
+    pub stored: bool,
     /// Where the check of the last access begins, R8 being linear, if it depends on nothing but the flat view.
     pub linear_at: Option<usize>,
 }
@@ -194,6 +196,7 @@ pub(in crate::jit) fn translate(s: &Source<'_>, scratch: &mut Scratch) -> Option
         planned: &planner.planned,
         found: [false; SLOTS],
         held: false,
+        stored: false,
         linear_at: None,
     };
     t.block();
@@ -348,7 +351,8 @@ impl Translator<'_> {
                 self.islands_here();
             }
             let mark = (self.asm.pos(), self.checks.len(), self.islands.len(), self.edges.len());
-            let (wrong, float, x87, found) = (self.wrong, self.float, self.x87, (self.found, self.held));
+            let (wrong, float, x87) = (self.wrong, self.float, self.x87);
+            let found = (self.found, self.held, self.stored);
             if !self.may_stay_wrong(&insn) {
                 self.put_right();
             }
@@ -361,7 +365,8 @@ impl Translator<'_> {
                 self.inlined += 1;
                 return flow;
             }
-            (self.wrong, self.float, self.x87, (self.found, self.held)) = (wrong, float, x87, found);
+            (self.wrong, self.float, self.x87) = (wrong, float, x87);
+            (self.found, self.held, self.stored) = found;
             self.asm.buf.truncate(mark.0);
             self.checks.truncate(mark.1);
             self.islands.truncate(mark.2);

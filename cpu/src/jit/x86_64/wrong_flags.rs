@@ -98,7 +98,7 @@ impl Translator<'_> {
 
     /// R10 := the flags, as a frame has them.
     pub(super) fn save_flags(&mut self) {
-        self.held = false;
+        self.give_up_group();
         self.asm.mov_rr(Width::Q, R9, RAX);
         self.asm.bytes(&[0x9F, 0x0F, 0x90, 0xC0]); // lahf; seto al
         self.asm.mov_rr(Width::Q, R10, RAX);
