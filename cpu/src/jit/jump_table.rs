@@ -15,8 +15,8 @@ pub(super) struct JumpEntry {
 }
 
 impl JumpEntry {
-    /// No fetch entry and EIP add up to the negative of this key.
-    const EMPTY: JumpEntry = JumpEntry { key: 1, code: 0 };
+    /// No fetch entry and EIP add up to the negative of this key. It looks like one of EIP 0, which is never beyond a limit.
+    const EMPTY: JumpEntry = JumpEntry { key: 1 << 63, code: 0 };
 }
 
 /// The key of `eip` in page `frame` of the backing store.

@@ -114,6 +114,17 @@ pub(super) fn scattered() -> Cpu {
     cpu
 }
 
+/// The last instruction ends where the code segment does, and a page: inc eax; inc eax. What comes next is a fault and no fetch.
+pub(super) fn at_the_end() -> Cpu {
+    let mut cpu = machine(3, &[], [STACK; 8], None);
+    assert!(cpu.mem.write_bytes(0x3_0FFE, &[0x40, 0x40]));
+    let cs = cpu.regs.seg[SegReg::Cs as usize];
+    cpu.regs.seg[SegReg::Cs as usize] = Segment::new(cs.selector, 0, 0x3_0FFF, cs.attr & !0x80_0000);
+    cpu.regs.eip = 0x3_0FFE;
+    cpu.state_changed();
+    cpu
+}
+
 /// FS begins elsewhere, and there is no paging: mov eax, fs:[8]; inc eax; mov fs:[0x1008], eax; add cx, fs:[0xFFF]; jmp back
 pub(super) fn elsewhere() -> Cpu {
     let mut code = vec![0x64, 0xA1, 8, 0, 0, 0, 0x40, 0x64, 0xA3, 8, 0x10, 0, 0];

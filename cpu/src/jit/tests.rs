@@ -406,6 +406,7 @@ fn directed_programs_agree() {
         strings,
         onward,
         scattered,
+        at_the_end,
         elsewhere,
         written_later,
         conditions,

@@ -34,9 +34,9 @@ impl Translator<'_> {
         if pos < self.rare { self.s.at + pos } else { self.s.rare_at + (pos - self.rare) }
     }
 
-    /// Go to `target`.
+    /// Go to `target`. Beyond the limit there is a fault, and no page is looked up for that: the runtime sees to it.
     pub(super) fn edge(&mut self, target: u32) {
-        if self.is_near(target) {
+        if self.is_near(target) || target > self.s.mode.code_limit() {
             let site = self.asm.jmp();
             self.near_edge(target, site);
         } else {
