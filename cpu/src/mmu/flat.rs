@@ -7,6 +7,9 @@
 //! Two more tables, of reads and of writes, have those entries whose next page is the next one in host memory too: an access
 //! may go on into it without a look at where it ends. They are kept up while paging is off, when it is nearly always so.
 //!
+//! Each page has marks besides, a byte for reads and one for writes: not 0 if there is an entry, and it is the usual distance (see
+//! [`super::usual`]); and the same of accesses that go on.
+//!
 //! Beside each privilege class's view there is a *lower* one: what the first has of data below a ceiling, and all its fetches.
 //! Segments that begin at 0 and end at the ceiling need no look at their limit there: an access beyond it finds no entry,
 //! and takes the slow path. Only pages that lie below it whole are in, so the exact end is the slow path's business.
@@ -435,6 +438,69 @@ impl FlatViews {
                 continue;
             }
             view.drop_page(linear >> 12);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[derive(Clone, Copy, Debug)]
+    enum Event {
+        /// Page, how far from the usual place, writable, joined to its neighbours.
+        Fill(u32, u32, bool, bool),
+        DropPage(u32),
+        DropWrites,
+        DropAll,
+        Ceiling(u32),
+    }
+
+    fn event() -> impl Strategy<Value = Event> {
+        let far = prop_oneof![4 => Just(0u32), 1 => 1..3u32];
+        prop_oneof![
+            12 => (0..8u32, far, any::<bool>(), any::<bool>()).prop_map(|(p, far, w, j)| Event::Fill(p, far, w, j)),
+            2 => (0..8u32).prop_map(Event::DropPage),
+            1 => Just(Event::DropWrites),
+            1 => Just(Event::DropAll),
+            1 => (0..8u32).prop_map(Event::Ceiling),
+        ]
+    }
+
+    fn marks(view: &FlatView, table: usize, page: u32) -> [bool; 2] {
+        let at = HEADER + ROOM * TABLE + table * MARKS + page as usize * 2;
+        [view.tables[at], view.tables[at + 1]].map(|mark| mark == IS_USUAL)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+        /// Whatever happens, a page is marked if what its tables say is the usual distance, and only then.
+        #[test]
+        fn marks_say_what_the_tables_say(events in prop::collection::vec(event(), 1..60)) {
+            let mut views = FlatViews::new(std::ptr::without_provenance(1 << 40)).unwrap();
+            for event in events {
+                match event {
+                    Event::Fill(page, far, write, join) => {
+                        let offset = (page + 16 * far) << 12;
+                        let rights = Rights { write, fetch: false, join };
+                        views.fill(View::Supervisor, page << 12, offset, Access::Read, rights);
+                    }
+                    Event::DropPage(page) => views.drop_page(page << 12),
+                    Event::DropWrites => views.drop_writes(),
+                    Event::DropAll => views.drop_all(),
+                    Event::Ceiling(page) => {
+                        views.set_ceiling(View::Supervisor as usize, page);
+                    }
+                }
+                for view in &views.views {
+                    for page in 0..9 {
+                        prop_assert_eq!(marks(view, 0, page), view.is_usual(0, page), "{:?} page {}", event, page);
+                        prop_assert_eq!(marks(view, 4, page), view.is_usual(GOES_ON, page), "{:?} page {}", event, page);
+                    }
+                }
+            }
         }
     }
 }

@@ -58,3 +58,22 @@ impl Usual {
         self.votes >= MANY_VOTES || !self.differed
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_distance_is_usual_until_many_pages_are_against_it() {
+        let mut usual = Usual::default();
+        assert!(usual.vote(7, 1) == Vote::Wins && usual.is_common());
+        assert!((0..40).all(|_| usual.vote(7, 40) == Vote::Agrees));
+        // Few others are nothing to it, and none of them wins.
+        assert!(usual.vote(9, 40) == Vote::Differs && usual.is_common());
+        assert!((0..4).all(|_| usual.vote(9, 40) == Vote::Differs));
+        assert!(!usual.is_common() && usual.distance == 7);
+        // Then half as many as there are pages.
+        assert_eq!((0..40).position(|_| usual.vote(9, 40) == Vote::Wins), Some(19));
+        assert_eq!(usual.distance, 9);
+    }
+}
