@@ -257,6 +257,8 @@ impl Translator<'_> {
         }
         self.flush_islands();
         self.rare = self.asm.pos();
+        // Slow paths come from anywhere: what R10 has at the end means nothing there.
+        self.held = false;
         self.edge_stubs();
         self.slow_paths();
     }
