@@ -68,7 +68,7 @@ impl Cpu {
     #[inline(always)]
     pub(super) fn drain_x87(&mut self) {
         let jit = &self.jit;
-        self.frame.x87.drain(&mut self.fpu, || jit.as_ref().and_then(|jit| jit.emit_fault));
+        self.frame.float.drain(&mut self.fpu, || jit.as_ref().and_then(|jit| jit.emit_fault));
     }
 
     fn seek_code(&mut self, by_edge: bool) -> u64 {

@@ -104,7 +104,7 @@ pub(crate) struct Frame {
     /// For [`Leave::Moved`]: where the search for the block at EIP begins.
     pub dispatch: u64,
     /// The guest's x87 registers on their way to the host's and back.
-    pub x87: backend::HostX87,
+    pub float: backend::HostFloat,
     /// The fault of the fetch that made compiled code leave.
     pub fault: Option<Fault>,
 }

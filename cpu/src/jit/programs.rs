@@ -265,17 +265,23 @@ pub(super) fn sections() -> Cpu {
     machine(3, &code, [0, 9, 0, 0, STACK, 0, 0, 0], None)
 }
 
+/// Tables that map page 0x30 to frame 0x31, and the rest as [`DIRECTORY`] does; where their directory is.
+pub(super) fn second_directory(cpu: &mut Cpu) -> u32 {
+    let (directory, table) = (0x22000u32, 0x23000u32);
+    cpu.phys_write(directory as u64, table | 7);
+    for page in 0..64u32 {
+        let frame = if page == 0x30 { 0x31 } else { page };
+        cpu.phys_write((table + 4 * page) as u64, frame << 12 | 7);
+    }
+    directory
+}
+
 /// A jump to another page and back, while mov cr3 changes what that page is: inc eax there, inc ebx here.
 pub(super) fn remapped() -> Cpu {
     // 0x1000: jmp 0x30000      0x30000: inc eax (or ebx); jmp 0x1005      0x1005: mov cr3, edx; xchg ecx, edx; jmp 0x1000
     let code = [0xE9, 0xFB, 0xEF, 0x02, 0, 0x0F, 0x22, 0xDA, 0x87, 0xCA, 0xEB, 0xF4];
     let mut cpu = machine(0, &code, [0; 8], None);
-    let (directory2, table2) = (0x22000u32, 0x23000u32);
-    cpu.phys_write(directory2 as u64, table2 | 7);
-    for page in 0..64u32 {
-        let frame = if page == 0x30 { 0x31 } else { page };
-        cpu.phys_write((table2 + 4 * page) as u64, frame << 12 | 7);
-    }
+    let directory2 = second_directory(&mut cpu);
     assert!(cpu.mem.write_bytes(0x30000, &[0x40, 0xE9, 0xFF, 0x0F, 0xFD, 0xFF]));
     assert!(cpu.mem.write_bytes(0x31000, &[0x43, 0xE9, 0xFF, 0x0F, 0xFD, 0xFF]));
     cpu.regs.gpr = [0, DIRECTORY, directory2, 0, STACK, 0, 0, 0];

@@ -471,12 +471,7 @@ fn address_spaces() {
         // mov eax, [esi]; add ebx, eax; inc dword [esi]; mov cr3, edx; xchg edx, ecx; jmp back
         let code = [0x8B, 0x06, 0x01, 0xC3, 0xFF, 0x06, 0x0F, 0x22, 0xDA, 0x87, 0xCA, 0xEB, 0xF3];
         let mut cpu = machine(0, &code, [0; 8], None);
-        let (directory2, table2) = (0x22000u32, 0x23000u32);
-        cpu.phys_write(directory2 as u64, table2 | 7);
-        for page in 0..64u32 {
-            let frame = if page == 0x30 { 0x31 } else { page };
-            cpu.phys_write((table2 + 4 * page) as u64, frame << 12 | 7);
-        }
+        let directory2 = second_directory(&mut cpu);
         cpu.phys_write(0x30000, 5u32);
         cpu.phys_write(0x31000, 7u32);
         cpu.regs.gpr = [0, DIRECTORY, directory2, 0, STACK, 0, 0x30000, 0];

@@ -27,7 +27,7 @@ impl Translator<'_> {
         let Use { group, at: behind } = used;
         let g = self.groups[group];
         let slot = of_cpu((offset_of!(Cpu, frame) + offset_of!(Frame, hosts) + 8 * group) as i32);
-        // The first group's address is in R10 too, as long as nothing else needs that.
+        // The first group's address is in R10, and in the frame only if something else needs that.
         let register = if group == 0 { R10 } else { RCX };
         if !self.found[group] {
             let start = self.asm.pos();

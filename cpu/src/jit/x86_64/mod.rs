@@ -13,7 +13,7 @@
 //! | `wrong_flags` | flags that are put right only where somebody could see them |
 //! | `property` | questions about an instruction |
 //! | `asm` `stubs` | the assembler, the fixed pieces |
-//! | `host` `ask_x87` `host_x87` | what this host does; the guest's registers in its x87 |
+//! | `host` `ask_x87` `host_float` | what this host does; the guest's registers in its x87 |
 
 mod ask_x87;
 mod asm;
@@ -25,7 +25,7 @@ mod flow;
 mod grouped;
 mod groups;
 mod host;
-mod host_x87;
+mod host_float;
 mod integer;
 mod operand;
 mod property;
@@ -44,7 +44,7 @@ mod x87;
 pub(super) use dispatch::{dispatch, look_up};
 pub(super) use groups::SLOTS;
 pub(super) use host::{Quirks, is_supported};
-pub(super) use host_x87::HostX87;
+pub(super) use host_float::HostFloat;
 pub(super) use stubs::{BUDGET_BASE, Runtime, Stubs, fixed};
 pub(super) use translate::{EdgeSite, Scratch, Source, translate};
 

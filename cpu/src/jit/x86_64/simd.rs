@@ -6,10 +6,10 @@
 //! Approximations (RCPPS, RSQRTPS) are not on it.
 
 use super::asm::{Mem, RCX, Reg, Width};
+use super::host_float::FLOAT;
 use super::slow::Slow;
 use super::stubs::MXCSR;
 use super::translate::{GUEST, Translator, of_cpu};
-use super::x87::FLOAT;
 use crate::Cpu;
 use crate::decode::Op;
 use crate::simd::Simd;

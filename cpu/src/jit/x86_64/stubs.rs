@@ -12,11 +12,10 @@
 //! | R13 | the flat view, biased (see `mmu::flat`) |
 //! | RCX R8 R9 | free |
 //! | R10 | free, or the address of the first group of accesses (see `groups`) |
-//! | the x87 | the guest's, if the frame says so: see `host_x87` |
+//! | the x87 | the guest's, if the frame says so: see `host_float` |
 
-use super::host_x87;
+use super::host_float::{self, CONVENTION, FLOAT, IMAGE, RESIDENT};
 use super::repeat::{self, Repeats};
-use super::x87::{CONVENTION, FLOAT, IMAGE, RESIDENT};
 use crate::Cpu;
 use crate::jit::{Frame, Leave};
 use crate::mmu::flat;
@@ -359,7 +358,7 @@ pub(in crate::jit) fn fixed(runtime: Runtime) -> (Vec<u8>, Stubs) {
         ; push r11
         ; sub rsp, 8
         ; lea rdi, [r11 - CPU_BIAS]
-        ; mov rax, QWORD host_x87::fill as *const () as i64
+        ; mov rax, QWORD host_float::fill as *const () as i64
         ; call rax
         ; add rsp, 8
         ; pop r11

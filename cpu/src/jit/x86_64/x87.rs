@@ -3,25 +3,26 @@
 //! The list below is the other half of the *committed list* of design.md: moves, IEEE operations and comparisons, whose
 //! results, exception flags, condition codes and tags SDM and APM define to the bit. What a host may do otherwise
 //! (transcendental functions, partial remainders, FSCALE, BCD, undefined condition codes) stays in software. Each row
-//! is tested against the software, and the host is asked before any is used (`host_x87`).
+//! is tested against the software, and the host is asked before any is used (`host_float`).
 //!
 //! They run only in modes that have an x87 and all its exceptions masked: then none of them can fault but for its memory
 //! operand, whose check comes first. Stack faults, tags, TOP and the status word are the host's business.
 //!
 //! The guest's registers stay in the host's from the first such instruction to the next handler, search or exit, over
-//! any number of blocks (see `host_x87`): each block asks once whether they are there. The control word is always in
+//! any number of blocks (see `host_float`): each block asks once whether they are there. The control word is always in
 //! the `Cpu`, too, and so are the pointers to the last instruction, written here.
 
 use super::asm::{R8, R9, RCX, Width, at};
+use super::host_float::RESIDENT;
 use super::property::segment_field;
 use super::slow::Slow;
 use super::translate::{Translator, of_cpu};
+use crate::Cpu;
 use crate::bus::Lines;
 use crate::decode::Op;
 use crate::fpu::{Fpu, Pointers};
-use crate::jit::{EmitFault, Frame};
+use crate::jit::EmitFault;
 use crate::seg::{SegReg, Segment};
-use crate::{Cpu, jit::x86_64::host_x87::HostX87};
 use iced_x86::{Code, Instruction, Mnemonic};
 use std::mem::offset_of;
 
@@ -113,14 +114,6 @@ pub(super) struct Known {
     data_segment: Option<SegReg>,
 }
 
-const HOST_X87: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, x87)) as i32;
-/// Whether the guest's registers are in the host's, the caller's control word, and where registers go on the way.
-pub(super) const RESIDENT: i32 = HOST_X87 + offset_of!(HostX87, resident) as i32;
-/// Whether the host's MXCSR is the guest's.
-pub(super) const FLOAT: i32 = HOST_X87 + offset_of!(HostX87, mxcsr) as i32;
-const _: () = assert!(FLOAT == RESIDENT + 4 && RESIDENT % 8 == 0);
-pub(super) const CONVENTION: i32 = HOST_X87 + offset_of!(HostX87, convention) as i32;
-pub(super) const IMAGE: i32 = HOST_X87 + offset_of!(HostX87, image) as i32;
 const CONTROL: i32 = (offset_of!(Cpu, fpu) + offset_of!(Fpu, control)) as i32;
 
 fn pointer(field: usize) -> i32 {

@@ -1,13 +1,14 @@
-//! The host's x87: the guest's registers on their way to it and back.
+//! The host's floating point: which of it is the guest's, and x87 registers on their way to it and back.
 //!
 //! Invariant: while anything but compiled code runs, the host's x87 is as the calling convention wants it (empty,
 //! its control word that of whoever called), and the guest's registers are in the `Cpu`. Compiled code fetches them with [`fill`] and FRSTOR;
 //! every fixed piece that leads out of compiled code executes FNSAVE if they are there, and [`drain`] follows before
-//! anyone looks. The image is that of 32-bit protected mode (SDM vol. 1, figure 8-9).
+//! anyone looks. So it is with MXCSR, which needs no image. The image is that of 32-bit protected mode (SDM vol. 1, figure 8-9).
 
 use crate::Cpu;
 use crate::fpu::{Extended, Fpu};
-use crate::jit::EmitFault;
+use crate::jit::{EmitFault, Frame};
+use std::mem::offset_of;
 
 /// What FNSAVE writes and FRSTOR reads.
 #[repr(C)]
@@ -22,7 +23,7 @@ pub(super) struct Image {
 /// Part of the frame.
 #[repr(C, align(8))]
 #[derive(Debug, Default)]
-pub(crate) struct HostX87 {
+pub(crate) struct HostFloat {
     /// 1 if the guest's registers are in the host's; in the image, that is, when compiled code has just been left.
     pub(super) resident: u32,
     /// 1 if the host's MXCSR is the guest's, which it is in compiled code only.
@@ -32,10 +33,19 @@ pub(crate) struct HostX87 {
     pub(super) image: Image,
 }
 
+const HOST_FLOAT: i32 = (offset_of!(Cpu, frame) + offset_of!(Frame, float)) as i32;
+/// Whether the guest's registers are in the host's, the caller's control word, and where registers go on the way.
+pub(super) const RESIDENT: i32 = HOST_FLOAT + offset_of!(HostFloat, resident) as i32;
+/// Whether the host's MXCSR is the guest's.
+pub(super) const FLOAT: i32 = HOST_FLOAT + offset_of!(HostFloat, mxcsr) as i32;
+const _: () = assert!(FLOAT == RESIDENT + 4 && RESIDENT % 8 == 0);
+pub(super) const CONVENTION: i32 = HOST_FLOAT + offset_of!(HostFloat, convention) as i32;
+pub(super) const IMAGE: i32 = HOST_FLOAT + offset_of!(HostFloat, image) as i32;
+
 /// The tag of an empty register; all others tell themselves.
 const EMPTY: u32 = 3;
 
-impl HostX87 {
+impl HostFloat {
     /// Get ready for FRSTOR.
     fn fill(&mut self, fpu: &Fpu) {
         self.resident = 1;
@@ -78,5 +88,5 @@ impl HostX87 {
 pub(super) extern "sysv64" fn fill(cpu: *mut Cpu) {
     // SAFETY: compiled code was entered with the `Cpu` borrowed mutably, which nothing touches meanwhile.
     let cpu = unsafe { &mut *cpu };
-    cpu.frame.x87.fill(&cpu.fpu);
+    cpu.frame.float.fill(&cpu.fpu);
 }
