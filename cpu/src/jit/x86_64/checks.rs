@@ -74,9 +74,7 @@ impl Translator<'_> {
                     self.reach_here(site);
                     if look.usual {
                         self.load_entry(RCX, Look { usual: false, ..look });
-                        self.asm.bytes(&[0xE3, 5]);
-                        let found = self.asm.jmp();
-                        self.reach(found, self.place(back));
+                        self.go_on_if_found(back);
                     }
                     let stubs = self.s.stubs;
                     self.call_place(if r.write && !self.has(EmitFault::WriteLikeRead) {
@@ -84,9 +82,7 @@ impl Translator<'_> {
                     } else {
                         stubs.quad_read
                     });
-                    self.asm.bytes(&[0xE3, 5]);
-                    let found = self.asm.jmp();
-                    self.reach(found, self.place(back));
+                    self.go_on_if_found(back);
                     self.refill_or_go_on(r.write, r.again);
                     let handler = self.asm.jmp();
                     self.islands.push((handler, Slow::Insn(r.n, r.wrong)));

@@ -5,7 +5,7 @@ use crate::jit::Leave;
 use crate::mmu::flat;
 use dynasmrt::{DynasmApi, DynasmLabelApi, dynasm};
 
-/// RCX := 0 if the jump table at `table` (see `jit::mode`) has the block at EIP = R8D in a code segment that begins at `base`, and R10 the
+/// RCX := 0 if the jump table at `table` (see `jit::jump_table`) has the block at EIP = R8D in a code segment that begins at `base`, and R10 the
 /// place it has it in. R9 is lost.
 pub(in crate::jit) fn look_up(table: u64, base: u32) -> Vec<u8> {
     let mut ops = Ops::new(0);

@@ -24,6 +24,13 @@ impl Translator<'_> {
         self.asm.buf[site..site + 4].copy_from_slice(&distance.to_le_bytes());
     }
 
+    /// Unless RCX is 0, go on at `pos` of the block's code.
+    pub(super) fn go_on_if_found(&mut self, pos: usize) {
+        self.asm.bytes(&[0xE3, 5]); // jrcxz over the jump
+        let jump = self.asm.jmp();
+        self.reach(jump, self.place(pos));
+    }
+
     /// Let the rel32 at `site` lead here.
     pub(super) fn reach_here(&mut self, site: usize) {
         self.reach(site, self.place(self.asm.pos()));
@@ -106,9 +113,7 @@ impl Translator<'_> {
             self.reach_here(site);
             self.asm.mov_imm(R8, page << 12);
             self.call_place(self.s.stubs.refill_fetch);
-            self.asm.bytes(&[0xE3, 5]);
-            let again = self.asm.jmp();
-            self.reach(again, self.place(compare));
+            self.go_on_if_found(compare);
             let unknown = self.asm.jmp();
             self.reach(unknown, self.edges[k].stub);
         }

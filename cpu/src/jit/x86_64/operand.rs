@@ -231,18 +231,14 @@ impl Translator<'_> {
         }
         // It was possible when the access was translated.
         self.failed |= self.find(look).is_none();
-        self.asm.bytes(&[0xE3, 5]);
-        let found = self.asm.jmp();
-        self.reach(found, self.place(back));
+        self.go_on_if_found(back);
     }
 
     /// Look up the page of R8: back to `again` if that made an entry, else on.
     pub(super) fn refill_or_go_on(&mut self, write: bool, again: usize) {
         let write = write || self.has(EmitFault::RefillLikeWrite);
         self.call_place(if write { self.s.stubs.refill_write } else { self.s.stubs.refill_read });
-        self.asm.bytes(&[0xE3, 5]);
-        let back = self.asm.jmp();
-        self.reach(back, self.place(again));
+        self.go_on_if_found(again);
     }
 
     /// Four bytes at ESP + `by` are about to be read or written: where they are, or the instruction goes its slow way.
