@@ -7,6 +7,8 @@
 //! Blocks are a cache: which ones exist is never visible to the guest.
 
 use super::Op;
+#[cfg(jit)]
+use super::rewritten::{Change, Effect, Rewritten, Source};
 use crate::mem::{CodeWrite, PAGE_SIZE, PhysMem};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -27,9 +29,30 @@ pub struct Block {
     big: bool,
     /// Backing-store offset of the page where it goes on, if it does.
     tail: Option<u32>,
+    /// It is found: not gone, nor put aside.
+    live: bool,
     /// How often it was looked for by the compiled engine, up to 255.
     #[cfg(jit)]
     warmth: u8,
+    /// Its bytes, if code at its place was written to before.
+    #[cfg(jit)]
+    pub(super) source: Option<Box<Source>>,
+}
+
+#[cfg(jit)]
+impl Block {
+    /// It is 32-bit code.
+    pub(super) fn is_big(&self) -> bool {
+        self.big
+    }
+}
+
+/// A block that is not found any more.
+#[derive(Clone, Copy)]
+pub(crate) struct Dropped {
+    pub block: u32,
+    /// It may come back.
+    pub aside: bool,
 }
 
 /// A block's part of a page: first and last byte. Kept apart from the blocks, for stores into code look at all of a page.
@@ -58,7 +81,7 @@ impl CodePage {
 
 /// Numbers of places in memory, spread over a table. A guest that finds collisions slows down itself.
 #[derive(Default)]
-struct Spread(u64);
+pub(super) struct Spread(u64);
 
 impl Hasher for Spread {
     fn finish(&self) -> u64 {
@@ -77,7 +100,7 @@ impl Hasher for Spread {
     }
 }
 
-type Places<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
+pub(super) type Places<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
 
 /// All decoded blocks.
 pub struct BlockCache {
@@ -88,7 +111,10 @@ pub struct BlockCache {
     /// Counts how often the cache started over: numbers of blocks mean something within one generation.
     generation: u32,
     /// Blocks dropped since somebody asked.
-    dropped: Vec<u32>,
+    dropped: Vec<Dropped>,
+    /// What is kept of code that was written to, if the compiled engine is in use.
+    #[cfg(jit)]
+    rewritten: Option<Rewritten>,
     /// Room for a block that is being decoded.
     pub(super) decoding: Vec<Op>,
 }
@@ -104,6 +130,8 @@ impl Default for BlockCache {
             pages: Places::default(),
             generation: 0,
             dropped: Vec::new(),
+            #[cfg(jit)]
+            rewritten: None,
             decoding: Vec::new(),
         }
     }
@@ -181,27 +209,41 @@ impl BlockCache {
             self.clear(mem);
         }
         let id = self.slab.len() as u32;
+        #[cfg(jit)]
+        let source = self.rewritten.as_ref().filter(|_| tail.is_none()).and_then(|rewritten| {
+            let page = mem.page(offset as usize / PAGE_SIZE)?;
+            let at = offset as usize % PAGE_SIZE;
+            rewritten.source(key(offset, big), page.get(at..at + bytes as usize)?)
+        });
         self.slab.push(Block {
             ops,
             bytes,
             offset,
             big,
             tail,
+            live: true,
             #[cfg(jit)]
             warmth: 0,
+            #[cfg(jit)]
+            source,
         });
-        self.index.insert(key(offset, big), id);
-        let first = offset % PAGE_SIZE as u32;
-        let last = first + bytes - 1;
-        let page = self.pages.entry(offset / PAGE_SIZE as u32).or_default();
-        page.insert(id, first, last.min(PAGE_SIZE as u32 - 1));
-        let mut first_code = mem.set_has_code(offset, true);
+        let mut first_code = self.register(mem, id);
         if let Some(tail) = tail {
             let page = self.pages.entry(tail / PAGE_SIZE as u32).or_default();
-            page.insert(id, 0, last - PAGE_SIZE as u32);
+            page.insert(id, 0, offset % PAGE_SIZE as u32 + bytes - 1 - PAGE_SIZE as u32);
             first_code |= mem.set_has_code(tail, true);
         }
         (id, first_code)
+    }
+
+    /// Let block `id` be found; whether its page had no code.
+    fn register(&mut self, mem: &mut PhysMem, id: u32) -> bool {
+        let block = &self.slab[id as usize];
+        self.index.insert(key(block.offset, block.big), id);
+        let first = block.offset % PAGE_SIZE as u32;
+        let last = (first + block.bytes - 1).min(PAGE_SIZE as u32 - 1);
+        self.pages.entry(block.offset / PAGE_SIZE as u32).or_default().insert(id, first, last);
+        mem.set_has_code(block.offset, true)
     }
 
     /// Drop block `id`, whose second page is another now.
@@ -209,10 +251,10 @@ impl BlockCache {
         let block = std::mem::take(&mut self.slab[id as usize]);
         self.index.remove(&key(block.offset, block.big));
         self.quick[quick_slot(block.offset)] = (NO_KEY, 0);
-        self.dropped.push(id);
+        self.dropped.push(Dropped { block: id, aside: false });
     }
 
-    /// Drop the blocks that `write` overlaps. Returns true if there were any.
+    /// Drop the blocks that `write` overlaps, or change their instructions. Returns true if there were any.
     pub(crate) fn invalidate(&mut self, mem: &mut PhysMem, write: CodeWrite) -> bool {
         let page_number = write.addr / PAGE_SIZE as u32;
         let Some(page) = self.pages.get_mut(&page_number) else { return false };
@@ -225,6 +267,8 @@ impl BlockCache {
         let mut hit = false;
         let (slab, index, quick, dropped) =
             (&mut self.slab, &mut self.index, &mut self.quick, &mut self.dropped);
+        #[cfg(jit)]
+        let (rewritten, page_now) = (&mut self.rewritten, mem.page(page_number as usize).unwrap_or_default());
         page.parts.retain(|part| {
             let (start, end) = (part.first as u32, part.last as u32);
             if start > last || end < first {
@@ -232,13 +276,46 @@ impl BlockCache {
                 return true;
             }
             let block = &mut slab[part.block as usize];
-            if block.bytes != 0 {
-                hit = true;
-                dropped.push(part.block);
-                index.remove(&key(block.offset, block.big));
-                quick[quick_slot(block.offset)] = (NO_KEY, 0);
-                // The slot stays, empty, until the cache starts over; `bytes == 0` marks it dead.
-                *block = Block::default();
+            if !block.live {
+                return false;
+            }
+            let key = key(block.offset, block.big);
+            let gone = Some(part.block);
+            #[cfg(jit)]
+            let gone = if let Some(rewritten) = rewritten {
+                let written = first.max(start) - start..last.min(end) + 1 - start;
+                let now = page_now.get(start as usize..=end as usize).unwrap_or_default();
+                match rewritten.written(part.block, block, written, now) {
+                    Effect::Code if block.source.is_some() => {
+                        block.live = false;
+                        dropped.push(Dropped { block: part.block, aside: true });
+                        rewritten.put_aside(key, part.block)
+                    }
+                    Effect::Code => {
+                        if block.tail.is_none() {
+                            rewritten.remember(key);
+                        }
+                        gone
+                    }
+                    effect => {
+                        lines |= line_mask(start, end);
+                        hit |= !matches!(effect, Effect::None);
+                        if matches!(effect, Effect::Constants { fresh: true }) {
+                            dropped.push(Dropped { block: part.block, aside: false });
+                        }
+                        return true;
+                    }
+                }
+            } else {
+                gone
+            };
+            hit = true;
+            index.remove(&key);
+            quick[quick_slot(block.offset)] = (NO_KEY, 0);
+            if let Some(block) = gone {
+                // The slot stays, empty, until the cache starts over.
+                slab[block as usize] = Block::default();
+                dropped.push(Dropped { block, aside: false });
             }
             false
         });
@@ -261,6 +338,10 @@ impl BlockCache {
         self.index.clear();
         self.pages.clear();
         self.quick.fill((NO_KEY, 0));
+        #[cfg(jit)]
+        if let Some(rewritten) = &mut self.rewritten {
+            rewritten.clear();
+        }
     }
 }
 
@@ -272,8 +353,60 @@ impl BlockCache {
         self.generation
     }
 
+    /// Remember code that is written to.
+    pub(crate) fn remember_rewritten(&mut self) {
+        self.rewritten.get_or_insert_default();
+    }
+
+    /// The block for `offset`, if what is there was put aside, and whether its page had no code; its instructions may have to be
+    /// [changed](Self::take_changes) first. With `blindly`, what is there does not matter.
+    pub(crate) fn take_back(
+        &mut self,
+        mem: &mut PhysMem,
+        offset: u32,
+        big: bool,
+        blindly: bool,
+    ) -> Option<(u32, bool)> {
+        let rewritten = self.rewritten.as_mut()?;
+        let page = mem.page(offset as usize / PAGE_SIZE)?;
+        let now = page.get(offset as usize % PAGE_SIZE..)?;
+        let (id, effect) = rewritten.find(key(offset, big), &mut self.slab, now, blindly)?;
+        if matches!(effect, Effect::Constants { fresh: true }) {
+            self.dropped.push(Dropped { block: id, aside: false });
+        }
+        self.slab[id as usize].live = true;
+        Some((id, self.register(mem, id)))
+    }
+
+    /// Whether instructions must be changed before the next one is executed.
+    #[inline(always)]
+    pub(crate) fn has_changes(&self) -> bool {
+        self.rewritten.as_ref().is_some_and(Rewritten::has_changes)
+    }
+
+    /// What is to be changed, done to the decoded blocks, none of which may be lent.
+    pub(crate) fn take_changes(&mut self) -> Vec<Change> {
+        let changes = self.rewritten.as_mut().map(Rewritten::take_changes).unwrap_or_default();
+        for change in &changes {
+            if let Some(op) = self.slab[change.block as usize].ops.get_mut(change.op) {
+                change.apply(op);
+            }
+        }
+        changes
+    }
+
+    /// Whether block `id` comes back if its bytes do, after others have been there.
+    pub(crate) fn may_come_back(&self, id: u32) -> bool {
+        self.slab[id as usize].source.is_some()
+    }
+
+    /// Backing-store offset of block `id`.
+    pub(crate) fn offset(&self, id: u32) -> u32 {
+        self.slab[id as usize].offset
+    }
+
     /// Blocks dropped by [`Self::invalidate`] since the last call.
-    pub(crate) fn take_dropped(&mut self) -> Vec<u32> {
+    pub(crate) fn take_dropped(&mut self) -> Vec<Dropped> {
         std::mem::take(&mut self.dropped)
     }
 

@@ -8,6 +8,8 @@ use super::translate::{MAX_LEN, decode_next, decoder};
 use super::{Decoded, Op, decode_one};
 use crate::Cpu;
 use crate::fault::Fault;
+#[cfg(jit)]
+use crate::jit::EmitFault;
 use crate::mem::PAGE_SIZE;
 use crate::mmu::{Access, View};
 
@@ -157,6 +159,10 @@ impl Cpu {
     /// Decode the block at backing-store `offset`; `None` if not even one instruction fits in its page.
     #[cold]
     fn decode_block(&mut self, offset: u32, big: bool) -> Option<u32> {
+        #[cfg(jit)]
+        if let Some(id) = self.take_back(offset, big) {
+            return Some(id);
+        }
         let page = self.mem.page(offset as usize / PAGE_SIZE)?;
         let bytes = page.get(offset as usize % PAGE_SIZE..)?;
         let mut ops = std::mem::take(&mut self.blocks.decoding);
@@ -189,6 +195,23 @@ impl Cpu {
         Some(id)
     }
 
+    /// The block at backing-store `offset`, with what was compiled of it, if it was put aside when its bytes were others.
+    #[cfg(jit)]
+    fn take_back(&mut self, offset: u32, big: bool) -> Option<u32> {
+        let fault = self.jit.as_ref().and_then(|jit| jit.emit_fault);
+        let blindly = fault == Some(EmitFault::RevivedUnlooked);
+        let (id, first_code) = self.blocks.take_back(&mut self.mem, offset, big, blindly)?;
+        if first_code {
+            self.tlb.drop_fast_writes();
+        }
+        self.forget_compiled();
+        self.make_changes();
+        if let Some(jit) = &mut self.jit {
+            jit.wake(id);
+        }
+        Some(id)
+    }
+
     /// Fetch one instruction byte by byte.
     #[cold]
     fn fetch_single(&mut self, linear: u32, limit: u32, big: bool) -> Result<Op, Fault> {
@@ -210,11 +233,13 @@ impl Cpu {
     /// Handle stores into pages with decoded code.
     #[cold]
     pub(crate) fn invalidate_written_code(&mut self) {
-        for write in self.mem.take_code_writes() {
+        let writes = self.mem.take_code_writes();
+        for &write in &writes {
             if self.blocks.invalidate(&mut self.mem, write) {
                 self.attention = true;
             }
         }
+        self.mem.put_code_writes(writes);
         #[cfg(jit)]
         self.forget_compiled();
     }

@@ -6,10 +6,16 @@ mod block;
 mod boundary;
 mod fetch;
 mod op;
+#[cfg(jit)]
+mod rewritten;
 mod translate;
 
+#[cfg(jit)]
+pub(crate) use block::Dropped;
 pub use block::{Block, BlockCache};
 pub(crate) use fetch::Fetched;
 pub(crate) use op::{Ea, Handler, Op, Prefix};
+#[cfg(jit)]
+pub(crate) use rewritten::Change;
 pub use translate::{DECODER_OPTIONS, is_implemented};
 pub(crate) use translate::{Decoded, decode_one};

@@ -24,6 +24,9 @@ impl Prefix {
     /// No prefix: the compiled engine's mark of an IN that begins a loop which waits (`jit::poll`).
     #[cfg(jit)]
     pub const POLL: u8 = 16;
+    /// No prefix: its immediate or displacement is written to, so code must read it from here (`decode::rewritten`).
+    #[cfg(jit)]
+    pub const SOFT: u8 = 32;
 }
 
 /// A memory operand: `seg:[base + index << scale + disp]`, truncated to the address size.

@@ -24,14 +24,18 @@ pub(super) extern "sysv64" fn call(cpu: *mut Cpu, op: *const Op) -> u32 {
     // SAFETY: compiled code was entered with the `Cpu` that is borrowed mutably by `run_compiled`, which touches
     // nothing meanwhile; the instructions of a block live as long as code that names them can run (`Jit::graveyard`).
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
-    cpu.call_handler(op, false)
+    let leave = cpu.call_handler(op, false);
+    cpu.make_changes();
+    leave
 }
 
 /// As [`call`], for an instruction after which the mode may be another.
 pub(super) extern "sysv64" fn call_checked(cpu: *mut Cpu, op: *const Op) -> u32 {
     // SAFETY: as in `call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
-    cpu.call_handler(op, true)
+    let leave = cpu.call_handler(op, true);
+    cpu.make_changes();
+    leave
 }
 
 /// Called by compiled code that leaves for `reason`, the next block being unknown: the address of its code, or 0 to
@@ -136,7 +140,7 @@ impl Cpu {
             self.attention = false;
             self.regs.flags.put(flags::RF, false);
             moved |= !self.may_stay();
-            if op.has(Prefix::POLL) && !moved {
+            if op.has(Prefix::POLL) && !moved && !self.blocks.has_changes() {
                 self.skip_polls(op);
             }
             // A REP that has more to do stands on itself.

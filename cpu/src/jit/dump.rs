@@ -36,7 +36,7 @@ impl Cpu {
     /// Both parts of every compiled block, in the order they were compiled: what a profiler's map says.
     pub fn compiled_blocks(&self) -> Vec<CompiledBlock> {
         let Some(jit) = &self.jit else { return Vec::new() };
-        let live = jit.blocks().iter().filter(|b| !b.ops.is_empty());
+        let live = jit.blocks().iter().filter(|b| b.is_awake());
         let part =
             |b: &Compiled, (code, host): (&[u8], u64)| CompiledBlock { eip: b.eip, host, len: code.len() };
         live.flat_map(|b| [part(b, jit.code(b)), part(b, jit.rare_code(b))]).collect()
@@ -46,7 +46,7 @@ impl Cpu {
     pub fn dump_compiled(&self, eip: u32) -> String {
         let mut out = String::new();
         let Some(jit) = &self.jit else { return out };
-        for b in jit.blocks().iter().filter(|b| !b.ops.is_empty() && eip.wrapping_sub(b.eip) < b.bytes) {
+        for b in jit.blocks().iter().filter(|b| b.is_awake() && eip.wrapping_sub(b.eip) < b.bytes) {
             let (host, address) = jit.code(b);
             let (rare, rare_address) = jit.rare_code(b);
             let _ = writeln!(

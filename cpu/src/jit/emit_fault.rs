@@ -72,6 +72,12 @@ faults! {
     LinkUnguarded "link-unguarded",
     /// Stores into code are not noticed.
     CodeWriteUnseen "code-write-unseen",
+    /// The constant of an instruction whose constant is written to is what it was when the code was made.
+    SoftConstantKept "soft-constant-kept",
+    /// Code that was put aside comes back whatever its bytes are.
+    RevivedUnlooked "revived-unlooked",
+    /// Code that was put aside is entered nevertheless.
+    SleepUnseen "sleep-unseen",
     /// Links to forgotten code are kept.
     DeadLinkKept "dead-link-kept",
     /// Code goes on in the old mode after a segment register was loaded.

@@ -315,6 +315,77 @@ pub(super) fn modified() -> Cpu {
     machine(0, &code, [0x6000; 8], None)
 }
 
+/// A main program that calls a function at CODE + 0x80 again and again, after it did something to some bytes of it: `changes` are
+/// the store without its address, where in the function, and the immediate byte.
+fn rewriting(changes: &[([u8; 2], u32, u8)], function: &[u8]) -> Cpu {
+    let mut code = Vec::new();
+    for (store, at, value) in changes {
+        code.extend(store);
+        code.extend((CODE + 0x80 + at).to_le_bytes());
+        code.push(*value);
+    }
+    code.extend([0xE8, 0x7B - code.len() as u8, 0, 0, 0]);
+    code.extend([0xEB, (code.len() as u8 + 2).wrapping_neg()]);
+    code.resize(0x80, 0x90);
+    code.extend(function);
+    let mut cpu = machine(3, &code, [0x1234_5678; 8], None);
+    cpu.regs.gpr[4] = STACK;
+    cpu.phys_write(0x8000, 0x1122_3344u32);
+    cpu.phys_write(0x8004, 0x5566_7788u32);
+    cpu
+}
+
+const ADD_BYTE: [u8; 2] = [0x80, 0x05];
+const XOR_BYTE: [u8; 2] = [0x80, 0x35];
+
+/// Every kind of constant that may change in an instruction does, in each turn.
+pub(super) fn constants() -> Cpu {
+    let function = [
+        &[0xBA, 1, 0, 0, 0][..],            // 0: mov edx, 1
+        &[0x05, 5, 0, 0, 0],                // 5: add eax, 5
+        &[0x3D, 0, 0, 0, 0x40],             // 10: cmp eax, 0x40000000
+        &[0x83, 0xDF, 0x7E],                // 15: sbb edi, 0x7E, which becomes negative
+        &[0x68, 7, 0, 0, 0],                // 18: push 7
+        &[0x5D],                            // 23: pop ebp
+        &[0x6B, 0xF6, 3],                   // 24: imul esi, esi, 3
+        &[0xC6, 0x05, 0x10, 0x80, 0, 0, 9], // 27: mov byte [0x8010], 9
+        &[0x8B, 0x0D, 0, 0x80, 0, 0],       // 34: mov ecx, [0x8000]
+        &[0x8D, 0x9B, 0, 1, 0, 0],          // 40: lea ebx, [ebx + 0x100]
+        &[0x83, 0xEC, 8, 0x83, 0xC4, 8],    // 46: sub esp, 8; add esp, 8
+        &[0xC1, 0xE0, 1],                   // 52: shl eax, 1
+        &[0xC3],
+    ];
+    let changes = [
+        (ADD_BYTE, 2, 3),
+        (ADD_BYTE, 7, 1),
+        (ADD_BYTE, 14, 0x11),
+        (ADD_BYTE, 17, 1),
+        (ADD_BYTE, 22, 0x21),
+        (ADD_BYTE, 26, 2),
+        (ADD_BYTE, 33, 5),
+        (XOR_BYTE, 36, 4),
+        (ADD_BYTE, 43, 1),
+        (XOR_BYTE, 48, 4),
+        (XOR_BYTE, 51, 4),
+        (ADD_BYTE, 54, 1),
+    ];
+    rewriting(&changes, &function.concat())
+}
+
+/// A function that has three versions in turn: nop; inc ebx; add ebx, eax; inc ebp; ret, and dec esi or a jump to inc ebp in place of
+/// inc ebx. Three masks take turns in AL, DL and DH: xor [at], al; xchg al, dl; xchg dl, dh; call; jmp back
+pub(super) fn versions() -> Cpu {
+    let mut cpu = rewriting(&[(XOR_BYTE, 1, 0), (ADD_BYTE, 2, 0)], &[0x90, 0x43, 1, 0xC3, 0x45, 0xC3]);
+    let mut code = vec![0x30, 0x05];
+    code.extend((CODE + 0x81).to_le_bytes());
+    code.extend([0x86, 0xC2, 0x86, 0xD6, 0x90, 0x90, 0x90, 0x90]);
+    assert!(cpu.mem.write_bytes(CODE.into(), &code));
+    // 0x4E is dec esi; 0xEB is a jump, and 1 its displacement.
+    cpu.regs.gpr[0] = 0x43 ^ 0x4E;
+    cpu.regs.gpr[2] = (0x4E ^ 0xEB) | (0xEB ^ 0x43) << 8;
+    cpu
+}
+
 /// Port n shows the clock without its low n bits.
 struct ClockBus;
 

@@ -5,7 +5,7 @@ use super::cache::Straight;
 use super::calls::{packed, unpacked};
 use super::{EmitFault, Jit, Leave, Mapping, Mode};
 use crate::Cpu;
-use crate::decode::{Op, Prefix};
+use crate::decode::{Dropped, Op, Prefix};
 use crate::fault::Fault;
 use crate::mmu::View;
 use crate::mmu::flat::FlatViews;
@@ -64,6 +64,7 @@ impl Cpu {
         let jit = Jit::new(mapping, self.blocks.generation())?;
         self.tlb.flat = Some(FlatViews::new(ram)?);
         self.tlb.drop_fast();
+        self.blocks.remember_rewritten();
         self.jit = Some(Box::new(jit));
         Ok(())
     }
@@ -110,6 +111,7 @@ impl Cpu {
     /// The fault of an instruction or fetch.
     pub(crate) fn run_compiled(&mut self) -> Result<(), Fault> {
         let generation = self.blocks.generation();
+        self.make_changes();
         let Some(jit) = &mut self.jit else { return self.run_block() };
         jit.safe_point(generation);
         if jit.rests(self.insns) {
@@ -218,12 +220,13 @@ impl Cpu {
                 let tail = self.blocks.tail(source);
                 let (sources, ops) = self.blocks_ahead(source, offset);
                 let insns = self.instructions_at(offset, tail, big, ops.len());
+                let may_sleep = sources.iter().any(|&source| self.blocks.may_come_back(source));
                 let tail = tail.map(|tail| ((linear >> 12).wrapping_add(1) & 0xF_FFFF, tail >> 12));
                 let usual =
                     self.tlb.flat.as_ref().is_some_and(|flat| flat.view(self.view as usize).is_regular());
                 let Some(jit) = &mut self.jit else { return Ok(None) };
                 let straight =
-                    Straight { sources: &sources, ops, insns: &insns, eip, frame, tail, plain, usual };
+                    Straight { sources, ops, insns: &insns, eip, offset, tail, may_sleep, plain, usual };
                 match jit.compile(straight) {
                     Some(id) => id,
                     None => return Ok(None),
@@ -241,8 +244,29 @@ impl Cpu {
     pub(crate) fn forget_compiled(&mut self) {
         let dropped = self.blocks.take_dropped();
         if let Some(jit) = &mut self.jit {
-            for source in dropped {
-                jit.forget(source);
+            for Dropped { block, aside } in dropped {
+                match aside {
+                    true => jit.put_aside(block),
+                    false => jit.forget(block),
+                }
+            }
+        }
+    }
+
+    /// Stores have changed constants of instructions; none of these is being executed. Whatever comes next sees the new ones.
+    #[inline(always)]
+    pub(crate) fn make_changes(&mut self) {
+        if self.blocks.has_changes() {
+            self.make_changes_now();
+        }
+    }
+
+    #[cold]
+    fn make_changes_now(&mut self) {
+        for change in self.blocks.take_changes() {
+            let offset = self.blocks.offset(change.block);
+            if let Some(jit) = &mut self.jit {
+                jit.change(&change, offset);
             }
         }
     }

@@ -28,6 +28,10 @@ pub struct JitStats {
     pub links: u64,
     /// Blocks forgotten because their bytes were written.
     pub invalidated: u64,
+    /// Blocks that came back because their bytes did.
+    pub revived: u64,
+    /// Constants in code that stores changed, without the code being forgotten.
+    pub constants_changed: u64,
     /// Blocks that could not be translated: a defect, for each is interpreted for ever.
     pub untranslated: u64,
     /// Times everything was forgotten.

@@ -8,7 +8,7 @@ use crate::fpu::{oracle::random, status};
 use crate::mem::{PhysMem, Ram};
 use crate::regs::{TableRegister, cr0};
 use crate::seg::{SegReg, Segment};
-use crate::testing::{IDT, STACK, code_of, data_of, handler, in_ring, set_descriptor, set_gate};
+use crate::testing::{CODE, IDT, STACK, code_of, data_of, handler, in_ring, set_descriptor, set_gate};
 use crate::{Cpu, EmitFault, Engine, Exit};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -272,6 +272,32 @@ impl Case {
         )
     }
 
+    /// The program begins with stores that change what follows in each turn, and every other turn change it back.
+    fn changing() -> impl Strategy<Value = Case> {
+        let mask = prop_oneof![
+            2 => any::<u8>().prop_map(u32::from),
+            1 => any::<u32>(),
+            1 => any::<u32>().prop_map(|n| n & 0xFF00_FF00),
+            2 => (0..32u32).prop_map(|n| 1 << n),
+        ];
+        let changes = prop::collection::vec((any::<prop::sample::Index>(), mask, any::<bool>()), 1..6);
+        (Case::any(), changes).prop_map(|(case, changes)| {
+            let body = &case.code[..case.code.len() - 5];
+            let before = changes.iter().map(|&(_, _, byte)| if byte { 7 } else { 10 }).sum::<usize>();
+            let mut code = Vec::new();
+            for (at, mask, byte) in changes {
+                let at = CODE + (before + at.index(body.len())) as u32;
+                code.extend([if byte { 0x80 } else { 0x81 }, 0x35]);
+                code.extend(at.to_le_bytes());
+                code.extend(&mask.to_le_bytes()[..if byte { 1 } else { 4 }]);
+            }
+            code.extend(body);
+            code.push(0xE9);
+            code.extend((code.len() as u32 + 4).wrapping_neg().to_le_bytes());
+            Case { code, ..case }
+        })
+    }
+
     fn run(&self, fault: Option<EmitFault>) -> Result<Cpu, String> {
         let make = || {
             let mut gpr = self.gpr;
@@ -320,6 +346,13 @@ proptest! {
         let untranslated = case.run(None).map(|cpu| cpu.jit_stats().map(|stats| stats.untranslated));
         prop_assert_eq!(untranslated, Ok(Some(0)));
     }
+
+    /// The same for code that changes itself.
+    #[test]
+    fn engines_agree_on_code_that_changes(case in Case::changing()) {
+        let untranslated = case.run(None).map(|cpu| cpu.jit_stats().map(|stats| stats.untranslated));
+        prop_assert_eq!(untranslated, Ok(Some(0)));
+    }
 }
 
 /// Each deliberate miscompilation is seen, by a directed program or by a random one.
@@ -332,7 +365,7 @@ fn every_fault_is_seen() {
     let mut unseen = Vec::new();
     for &(name, fault) in EmitFault::ALL {
         let fault = Some(fault);
-        let directed: [fn() -> Cpu; 31] = [
+        let directed: [fn() -> Cpu; 33] = [
             product,
             pushed,
             divided,
@@ -340,6 +373,8 @@ fn every_fault_is_seen() {
             pages,
             remapped,
             modified,
+            constants,
+            versions,
             reloaded,
             arguments,
             based,
@@ -449,6 +484,24 @@ fn calls_across_pages() {
 #[test]
 fn self_modifying_code() {
     lockstep(modified, 1..120);
+    for step in [1, 7, 100] {
+        lockstep(constants, (1..4000).step_by(step));
+        lockstep(versions, (1..2000).step_by(step));
+    }
+}
+
+/// Other constants, and bytes that were there before, need no other code.
+#[test]
+fn code_outlives_its_bytes() {
+    let (early, late) = (20_000, 60_000);
+    for (make, revived) in [(constants as fn() -> Cpu, false), (versions, true)] {
+        let stats = [early, late].map(|end| lockstep(make, [end]).jit_stats().expect("compiled"));
+        let changes = stats.map(|s| if revived { s.revived } else { s.constants_changed });
+        assert!(changes[1] - changes[0] > 1000, "{stats:?}");
+        if revived {
+            assert_eq!(stats[0].blocks, stats[1].blocks, "{stats:?}");
+        }
+    }
 }
 
 /// int 0x30 from ring 3 and back, again and again.

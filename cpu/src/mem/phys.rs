@@ -302,15 +302,26 @@ impl PhysMem {
         *flags != old
     }
 
+    /// Whether the page at `offset` holds decoded code.
+    pub(crate) fn has_code(&self, offset: u32) -> bool {
+        self.flags.get(offset as usize >> PAGE_SHIFT).is_some_and(|flags| flags & HAS_CODE != 0)
+    }
+
     /// Whether stores into decoded code are waiting to be handled.
     #[inline(always)]
     pub fn has_code_writes(&self) -> bool {
         !self.code_writes.is_empty()
     }
 
-    /// Stores into pages with decoded code since the last call, in order.
+    /// Stores into pages with decoded code since the last call, in order. Give the room back with [`Self::put_code_writes`].
     pub(crate) fn take_code_writes(&mut self) -> Vec<CodeWrite> {
         std::mem::take(&mut self.code_writes)
+    }
+
+    /// Room for the next stores into code.
+    pub(crate) fn put_code_writes(&mut self, mut room: Vec<CodeWrite>) {
+        room.clear();
+        self.code_writes = room;
     }
 
     /// Number of pages of the backing store.

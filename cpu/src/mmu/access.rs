@@ -214,6 +214,9 @@ impl Cpu {
         if self.view == View::Checked || self.watches_page(linear) {
             return;
         }
+        if access == Access::Write && self.is_known_code(view, linear) {
+            return;
+        }
         let entry = self.paging().then(|| self.tlb.lookup(linear));
         if let Some((offset, rights)) = self.fast_rights(view, phys, entry) {
             self.tlb.fill_fast(view, linear, offset, access, rights);
@@ -242,6 +245,12 @@ impl Cpu {
         Some((offset, rights))
     }
 
+    /// Reads of the page at `linear` are fast, and it has code: no need to find out again that writes are not.
+    fn is_known_code(&self, view: View, linear: u32) -> bool {
+        let fast = self.tlb.fast(view, linear);
+        fast.read == linear & !0xFFF && self.mem.has_code(linear.wrapping_add(fast.delta))
+    }
+
     /// Compiled code found nothing in its flat view for a byte at `linear` that an instruction is about to read or write. Whether
     /// there is something now; if not, nothing has changed, and the instruction's handler knows why.
     ///
@@ -255,6 +264,9 @@ impl Cpu {
             return false;
         }
         if view == View::Checked || flat.permits(view as usize, linear, access) || self.watches_page(linear) {
+            return false;
+        }
+        if access == Access::Write && self.is_known_code(view, linear) {
             return false;
         }
         let (phys, entry) = if self.paging() {

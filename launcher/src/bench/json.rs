@@ -33,6 +33,7 @@ fn case(case: &CaseResult, places: &[Place]) -> Value {
             "spread": case.spread(place),
             "seconds": all,
             "mips": case.mips(place),
+            "compiled_percent": case.compiled_percent(place),
         });
         times.insert(place.name().into(), value);
     }

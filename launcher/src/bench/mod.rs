@@ -60,8 +60,9 @@ pub struct BenchArgs {
 const HELP: &str = "\
 What is measured is listed in roms/bench/README.md. Kernels run in ring 3 with 4 KiB pages and a timer of 1 kHz. Times
 are seconds between two lines of the image, decoding and compiling included. NAME@limited and NAME@based are
-kernels behind segments other than flat ones. Everything is bound to one processor of this computer where the system
-allows it. Exit status 1 means that a checksum was wrong.
+kernels behind segments other than flat ones. The column \"comp. %\" is how many instructions of a hundred compiled code
+retired. Everything is bound to one processor of this computer where the system allows it. Exit status 1 means that a
+checksum was wrong.
 
 Examples:
   ringside bench                                everything, here and natively

@@ -97,6 +97,12 @@ impl CaseResult {
         Some(self.seconds(slow)? / self.seconds(fast)?)
     }
 
+    /// Percentage of the instructions that compiled code retired, in a place that has some.
+    pub fn compiled_percent(&self, place: Place) -> Option<f64> {
+        let sample = self.of(place).first()?;
+        Some(sample.compiled? as f64 * 100.0 / sample.insns.filter(|&n| n != 0)? as f64)
+    }
+
     /// Million instructions a second in a place that counts them.
     pub fn mips(&self, place: Place) -> Option<f64> {
         let insns = self.of(place).first()?.insns?;
@@ -145,7 +151,13 @@ mod tests {
     use crate::options::later::Engine;
 
     fn sample(seconds: f64, checksum: &str) -> Sample {
-        Sample { seconds, insns: Some(1_000_000), checksum: checksum.into(), rounds: 10 }
+        Sample {
+            seconds,
+            insns: Some(1_000_000),
+            compiled: Some(999_000),
+            checksum: checksum.into(),
+            rounds: 10,
+        }
     }
 
     #[test]
@@ -160,7 +172,7 @@ mod tests {
         assert_eq!(result.seconds(ours), Some(2.0));
         assert_eq!(result.spread(ours), Some(1.0));
         assert_eq!(result.ratio(Place::Qemu, ours), Some(4.0));
-        assert_eq!(result.mips(ours), Some(0.5));
+        assert_eq!((result.mips(ours), result.compiled_percent(ours)), (Some(0.5), Some(99.9)));
         assert_eq!(result.seconds(Place::Native), None);
         assert!(result.agrees());
         result.add(&Place::Qemu, sample(8.0, "b"));

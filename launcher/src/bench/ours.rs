@@ -2,7 +2,7 @@
 
 use super::clock::{Clock, Who};
 use super::images;
-use super::runner::{Sample, Watch};
+use super::runner::{Counts, Sample, Watch};
 use crate::error::Error;
 use crate::image::{BootModule, Image};
 use crate::options::later::Engine;
@@ -31,6 +31,16 @@ pub fn fastest() -> Engine {
     }
 }
 
+#[cfg(target_arch = "x86_64")]
+fn counts(machine: &Machine) -> Counts {
+    Counts { insns: machine.now().insns, compiled: machine.cpu.jit_stats().map(|stats| stats.retired) }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn counts(machine: &Machine) -> Counts {
+    Counts { insns: machine.now().insns, compiled: None }
+}
+
 /// Run the case that `words` choose.
 pub fn measure(words: &str, lguest: bool, engine: Engine, clock: Clock) -> Result<Sample, Error> {
     available(engine)?;
@@ -49,7 +59,7 @@ pub fn measure(words: &str, lguest: bool, engine: Engine, clock: Clock) -> Resul
     loop {
         let exit = machine.run(Until::insns(MOST_INSNS));
         let bytes = machine.take_output(OutputPort::Com1);
-        if let Some(sample) = watch.hear(&bytes, Some(machine.now().insns)) {
+        if let Some(sample) = watch.hear(&bytes, Some(counts(&machine))) {
             return Ok(sample);
         }
         if exit != MachineExit::Output {

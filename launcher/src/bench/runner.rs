@@ -39,10 +39,21 @@ pub struct Sample {
     pub seconds: f64,
     /// Instructions between the two lines, where they are counted.
     pub insns: Option<u64>,
+    /// Those of them that compiled code retired, where there is any.
+    pub compiled: Option<u64>,
     /// What the case found.
     pub checksum: String,
     /// Rounds of the case's loop.
     pub rounds: u64,
+}
+
+/// Instructions retired so far, in a place that counts them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// All of them.
+    pub insns: u64,
+    /// By compiled code, where there is any.
+    pub compiled: Option<u64>,
 }
 
 /// Boots cases.
@@ -104,7 +115,7 @@ impl Runner {
 pub struct Watch {
     stopwatch: Stopwatch,
     line: Vec<u8>,
-    started: Option<(f64, u64)>,
+    started: Option<(f64, Counts)>,
     /// The whole text, for an error.
     pub heard: String,
 }
@@ -116,8 +127,8 @@ impl Watch {
         Watch { stopwatch, line: Vec::new(), started: None, heard: String::new() }
     }
 
-    /// More output, at `insns` instructions. The sample when the case is done.
-    pub fn hear(&mut self, bytes: &[u8], insns: Option<u64>) -> Option<Sample> {
+    /// More output, after so many instructions. The sample when the case is done.
+    pub fn hear(&mut self, bytes: &[u8], counts: Option<Counts>) -> Option<Sample> {
         let now = if bytes.contains(&b'\n') { self.stopwatch.seconds() } else { 0.0 };
         let mut sample = None;
         for &byte in bytes {
@@ -128,12 +139,13 @@ impl Watch {
             let line = String::from_utf8_lossy(&std::mem::take(&mut self.line)).trim().to_owned();
             let words: Vec<&str> = line.split(' ').collect();
             match words.as_slice() {
-                ["bench", "start", _] => self.started = Some((now, insns.unwrap_or(0))),
+                ["bench", "start", _] => self.started = Some((now, counts.unwrap_or_default())),
                 ["bench", "done", _, checksum, rounds] => {
                     let (start, first) = self.started.take()?;
                     sample = Some(Sample {
                         seconds: now - start,
-                        insns: insns.map(|insns| insns - first),
+                        insns: counts.map(|now| now.insns - first.insns),
+                        compiled: counts.and_then(|now| Some(now.compiled? - first.compiled?)),
                         checksum: (*checksum).to_owned(),
                         rounds: rounds.parse().ok()?,
                     });
@@ -159,11 +171,13 @@ mod tests {
 
     #[test]
     fn a_sample_is_what_lies_between_the_two_lines() {
+        let at = |insns| Counts { insns, compiled: Some(insns / 2) };
         let mut watch = Watch::new(Clock::Wall, Who::Us);
-        assert_eq!(watch.hear(b"noise\nbench sta", Some(5)), None);
-        assert_eq!(watch.hear(b"rt x\r\n", Some(10)), None);
-        let sample = watch.hear(b"bench done x 0badcafe 7\n", Some(110)).unwrap();
-        assert_eq!((sample.insns, sample.checksum.as_str(), sample.rounds), (Some(100), "0badcafe", 7));
+        assert_eq!(watch.hear(b"noise\nbench sta", Some(at(5))), None);
+        assert_eq!(watch.hear(b"rt x\r\n", Some(at(10))), None);
+        let sample = watch.hear(b"bench done x 0badcafe 7\n", Some(at(110))).unwrap();
+        assert_eq!((sample.insns, sample.compiled), (Some(100), Some(50)));
+        assert_eq!((sample.checksum.as_str(), sample.rounds), ("0badcafe", 7));
         assert_eq!(watch.hear(b"bench done x 0badcafe 7\n", None), None);
     }
 }

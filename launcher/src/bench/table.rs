@@ -4,6 +4,7 @@ use super::BenchArgs;
 use super::catalogue::Group;
 use super::numbers::{CaseResult, Results};
 use super::runner::Place;
+use crate::options::later::Engine;
 
 /// Print them to standard output.
 pub fn print(results: &Results, args: &BenchArgs, places: &[Place]) {
@@ -49,6 +50,9 @@ fn heading(group: Group, places: &[Place]) {
         if matches!(place, Place::Ours(_)) && !group.counts_rounds() {
             line += &format!(" {:>7}", "MIPS");
         }
+        if *place == Place::Ours(Engine::Jit) {
+            line += &format!(" {:>7}", "comp. %");
+        }
     }
     for other in places.iter().skip(1) {
         line += &format!(" {:>10}", format!("{}/{}", other.name(), places[0].name()));
@@ -71,6 +75,13 @@ fn row(case: &CaseResult, group: Group, places: &[Place]) -> String {
         line += &format!(" {:>9} {:>5}", time.unwrap_or_default(), spread.unwrap_or_default());
         if matches!(place, Place::Ours(_)) && !group.counts_rounds() {
             line += &format!(" {:>7}", case.mips(place).map_or(String::new(), |mips| format!("{mips:.0}")));
+        }
+        if place == Place::Ours(Engine::Jit) {
+            // Cut off, not rounded: 100 is all.
+            let percent = case
+                .compiled_percent(place)
+                .map(|percent| format!("{:.2}", (percent * 100.0).floor() / 100.0));
+            line += &format!(" {:>7}", percent.unwrap_or_default());
         }
     }
     for &other in places.iter().skip(1) {

@@ -28,6 +28,8 @@ pub fn print_stats(cpu: &Cpu) {
         ("jit_links", stats.links),
         ("jit_tlb_fills", stats.tlb_fills),
         ("jit_invalidated", stats.invalidated),
+        ("jit_revived", stats.revived),
+        ("jit_constants_changed", stats.constants_changed),
         ("jit_untranslated", stats.untranslated),
         ("jit_flushes", stats.flushes),
     ] {

@@ -3,6 +3,8 @@
 mod bad_input;
 mod bench;
 mod check;
+#[cfg(target_arch = "x86_64")]
+mod compiled;
 mod consoles;
 mod disk;
 mod endings;

@@ -14,7 +14,7 @@ impl Jit {
     pub fn linked(&self, edge: u32, eip: u32, frame: u32) -> Option<u64> {
         let target = *self.blocks.get((edge / EDGES) as usize)?.links.get((edge % EDGES) as usize)?;
         let to = self.blocks.get(target as usize)?;
-        let same = to.eip == eip && to.frame == frame && to.mode == self.current;
+        let same = to.eip == eip && to.offset >> 12 == frame && to.mode == self.current && to.is_awake();
         same.then(|| self.memory.address(to.place) as u64)
     }
 
@@ -27,10 +27,10 @@ impl Jit {
         if site.target != to.eip || site.plain != to.plain || source.mode != to.mode {
             return;
         }
-        if site.guard.is_none() && source.frame != to.frame {
+        if site.guard.is_none() && source.offset >> 12 != to.offset >> 12 {
             return;
         }
-        let (place, frame, old) = (to.place, to.frame, source.links[k]);
+        let (place, frame, old) = (to.place, to.offset >> 12, source.links[k]);
         if let Some(guard) = site.guard {
             self.memory.write(guard, &(frame + 1).wrapping_neg().to_le_bytes());
         }

@@ -1,5 +1,6 @@
 //! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
 
+mod forget;
 mod links;
 mod modes;
 
@@ -50,8 +51,10 @@ pub(super) struct Compiled {
     pub eip: u32,
     /// Its accesses are checked one by one: for edges that ask for it.
     plain: bool,
-    /// Its page in the backing store.
-    frame: u32,
+    /// Where it begins in the backing store.
+    offset: u32,
+    /// Decoded blocks it was made of that are put aside. While there are any, nothing leads here.
+    asleep: u8,
     /// Guest bytes, and where the code of each instruction ends.
     pub bytes: u32,
     pub ends: Vec<u32>,
@@ -67,14 +70,16 @@ pub(super) struct Compiled {
 /// What is compiled as one block.
 pub(super) struct Straight<'a> {
     /// The decoded blocks it comes from, and their instructions.
-    pub sources: &'a [u32],
+    pub sources: Vec<u32>,
     pub ops: Vec<Op>,
     pub insns: &'a [Instruction],
     pub eip: u32,
-    /// Its page in the backing store.
-    pub frame: u32,
+    /// Where it begins in the backing store.
+    pub offset: u32,
     /// If it goes on in the next page, that page's number and its page in the backing store.
     pub tail: Option<(u32, u32)>,
+    /// It may be put aside.
+    pub may_sleep: bool,
     /// Accesses are checked one by one.
     pub plain: bool,
     /// See the backend's `Source`.
@@ -98,6 +103,10 @@ pub(crate) struct Jit {
     by_source: Vec<Vec<u32>>,
     /// Instructions of forgotten blocks that may still be running.
     graveyard: Vec<Box<[Op]>>,
+    /// Some code was forgotten, or put aside, since the last safe point.
+    disturbed: bool,
+    /// What each block that may be put aside reads when it is entered: 0 while it is. Its addresses do not change.
+    awake: Box<[u8]>,
     /// The state of the block cache this belongs to.
     pub(super) generation: u32,
     /// Instructions that should have been retired to make up for work in vain, when that was last looked at, and until
@@ -115,7 +124,7 @@ pub(crate) struct Jit {
     /// Times each encoding's handler made compiled code leave.
     pub(super) left_by: HashMap<u16, u64>,
     /// What to do wrong.
-    pub(super) emit_fault: Option<EmitFault>,
+    pub(crate) emit_fault: Option<EmitFault>,
     scratch: Scratch,
 }
 
@@ -159,6 +168,8 @@ impl Jit {
             blocks: Vec::new(),
             by_source: Vec::new(),
             graveyard: Vec::new(),
+            disturbed: false,
+            awake: vec![0; BLOCKS].into_boxed_slice(),
             generation,
             debt: 0,
             seen: 0,
@@ -181,6 +192,7 @@ impl Jit {
     /// Compiled code is not running: let go of what it could still use; start over if there is no room.
     pub fn safe_point(&mut self, generation: u32) {
         self.graveyard.clear();
+        self.disturbed = false;
         let full = OFTEN - self.used < ROOM
             || self.memory.len() - self.rare_used < ROOM
             || self.modes.len() >= MODES
@@ -225,9 +237,9 @@ impl Jit {
         (self.memory.read(block.rare.0, block.rare.1), self.memory.address(block.rare.0) as u64)
     }
 
-    /// No code was forgotten since the last safe point.
+    /// No code was forgotten, or put aside, since the last safe point.
     pub fn is_undisturbed(&self, generation: u32) -> bool {
-        self.graveyard.is_empty() && generation == self.generation
+        !self.disturbed && generation == self.generation
     }
 
     /// Whether the guest, `now` instructions old, is better interpreted for a while: it changes its code, or its
@@ -265,7 +277,7 @@ impl Jit {
     pub fn find(&mut self, source: u32, eip: u32, plain: bool) -> Option<u32> {
         let id = *self.by_source.get(source as usize)?.iter().find(|&&id| {
             let b = &self.blocks[id as usize];
-            b.eip == eip && b.mode == self.current && b.plain == plain && !b.ops.is_empty()
+            b.eip == eip && b.mode == self.current && b.plain == plain && b.is_awake()
         })?;
         self.put_in_table(id);
         Some(id)
@@ -284,7 +296,7 @@ impl Jit {
             return;
         }
         let code = self.memory.address(b.place) as u64;
-        self.modes[b.mode].table.set(b.eip, b.frame, code);
+        self.modes[b.mode].table.set(b.eip, b.offset >> 12, code);
     }
 
     /// Address of the code of block `id`.
@@ -294,17 +306,19 @@ impl Jit {
 
     /// Compile `straight` in the current mode.
     pub(super) fn compile(&mut self, straight: Straight<'_>) -> Option<u32> {
-        let Straight { sources, ops, insns, eip, frame, tail, plain, usual } = straight;
+        let Straight { sources, ops, insns, eip, offset, tail, may_sleep, plain, usual } = straight;
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
         let mut mode = self.modes[self.current].mode;
         let mut scratch = std::mem::take(&mut self.scratch);
+        let awake = may_sleep.then(|| std::ptr::from_mut(&mut self.awake[id as usize]) as u64);
         let mut translate = |ops: &[Op], insns: &[Instruction], mode: &Mode| {
             let source = Source {
                 insns,
                 ops,
                 eip,
                 tail,
+                awake,
                 mode,
                 plain,
                 usual,
@@ -361,7 +375,8 @@ impl Jit {
             ends: code.ends,
             eip,
             plain,
-            frame,
+            offset,
+            asleep: 0,
             mode: self.current,
             links: vec![NOTHING; code.edges.len()],
             edges: code.edges,
@@ -369,41 +384,18 @@ impl Jit {
             ops,
         });
         self.scratch.code = code.code;
-        for &source in sources {
-            if self.by_source.len() <= source as usize {
-                self.by_source.resize_with(source as usize + 1, Vec::new);
-            }
-            self.by_source[source as usize].push(id);
+        self.awake[id as usize] = 1;
+        for source in sources {
+            self.add_form(source, id);
         }
         self.put_in_table(id);
         Some(id)
     }
+}
 
-    /// Decoded block `source` is gone: so is its code, from the next instruction on.
-    pub fn forget(&mut self, source: u32) {
-        let stale = self.fault.is_some_and(JitFault::keeps_stale_code);
-        if stale || self.emit_fault == Some(EmitFault::CodeWriteUnseen) {
-            return;
-        }
-        for id in self.by_source.get_mut(source as usize).map(std::mem::take).unwrap_or_default() {
-            if self.blocks[id as usize].ops.is_empty() {
-                continue;
-            }
-            self.stats.invalidated += 1;
-            self.debt += COST_OF_BLOCK;
-            for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {
-                let keep = self.emit_fault == Some(EmitFault::DeadLinkKept);
-                let link = self.blocks[(edge / EDGES) as usize].links.get((edge % EDGES) as usize);
-                if !keep && link == Some(&id) {
-                    self.unlink(edge);
-                }
-            }
-            let address = self.address(id);
-            let block = &mut self.blocks[id as usize];
-            block.edges.clear();
-            self.graveyard.push(std::mem::take(&mut block.ops));
-            let (mode, eip) = (block.mode, block.eip);
-            self.modes[mode].table.remove(eip, address);
-        }
+impl Compiled {
+    /// It can be entered.
+    pub fn is_awake(&self) -> bool {
+        self.asleep == 0 && !self.ops.is_empty()
     }
 }

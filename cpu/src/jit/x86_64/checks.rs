@@ -102,6 +102,11 @@ impl Translator<'_> {
                     let site = self.asm.jmp();
                     self.reach(site, self.place(back));
                 }
+                Slow::Asleep => {
+                    self.reach_here(site);
+                    self.asm.mov_imm(R8, self.s.eip);
+                    self.jump_to(self.s.dispatch);
+                }
                 Slow::Budget => {
                     self.reach_here(site);
                     self.leave_before();

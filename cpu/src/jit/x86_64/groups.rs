@@ -7,7 +7,7 @@
 
 use super::property::{is_general, may_be_in_line};
 use super::x87;
-use crate::decode::Op;
+use crate::decode::{Op, Prefix};
 use crate::regs::gpr::{EBP, ESP};
 use crate::seg::SegReg;
 use iced_x86::{Instruction, InstructionInfoFactory, Mnemonic, OpAccess, OpKind};
@@ -140,7 +140,9 @@ impl Planner {
         }
         for (insn, op) in insns.iter().zip(ops) {
             let mut uses = Planned::default();
-            if !may_be_in_line(insn) {
+            // One with a constant that is written to is left to its handler.
+            let soft = op.has(Prefix::SOFT);
+            if soft || !may_be_in_line(insn) {
                 self.barrier = self.open.len();
             }
             let explicit = (0..insn.op_count()).any(|n| insn.op_kind(n) == OpKind::Memory);
@@ -148,6 +150,7 @@ impl Planner {
             let ea = &op.ea;
             let plain = ea.mask == u32::MAX && ea.base < 8 && (ea.seg as u8) < SegReg::Fs as u8;
             if explicit
+                && !soft
                 && plain
                 && matches!(size, 1 | 2 | 4 | 8)
                 && insn.mnemonic() != Lea
@@ -163,6 +166,7 @@ impl Planner {
             // The stack, and constant changes of ESP.
             let mut constant = true;
             match insn.mnemonic() {
+                _ if soft => constant = false,
                 Push if size_of_push(insn) == 4 => {
                     uses.stack = Some(self.stack(-4, true));
                     self.moved -= 4;

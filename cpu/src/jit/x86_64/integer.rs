@@ -5,7 +5,7 @@ use super::property::*;
 use super::slow::Slow;
 use super::translate::{ARITH, ECX, GUEST, Translator};
 use super::wrong_flags::Wrong;
-use crate::decode::Op;
+use crate::decode::{Op, Prefix};
 use crate::jit::EmitFault;
 use iced_x86::{Code, Instruction, Mnemonic, OpKind};
 
@@ -44,6 +44,35 @@ impl Translator<'_> {
             }
             _ => return None,
         }
+        Some(())
+    }
+
+    /// An instruction with a constant that is written to: read from where the handler would read it. What is not as simple as a
+    /// register and an immediate is left to the handler.
+    pub(super) fn soft(&mut self, insn: &Instruction, op: &Op) -> Option<()> {
+        use Mnemonic::*;
+        if self.has(EmitFault::SoftConstantKept) {
+            return self.insn(insn, op).map(|_| ());
+        }
+        let opcode = match insn.mnemonic() {
+            Mov => 0x8B,
+            Add => 0x03,
+            Or => 0x0B,
+            Adc => 0x13,
+            Sbb => 0x1B,
+            And => 0x23,
+            Sub => 0x2B,
+            Xor => 0x33,
+            Cmp => 0x3B,
+            Test => 0x85,
+            _ => return None,
+        };
+        let registers = insn.op0_kind() == OpKind::Register && insn.op1_kind() != OpKind::Memory;
+        if !registers || width(insn)? != Width::D {
+            return None;
+        }
+        self.asm.mov_imm64(R9, std::ptr::from_ref(&op.imm) as u64);
+        self.asm.rm(Width::D, &[opcode], GUEST[op.reg[0] as usize], at(R9, 0));
         Some(())
     }
 
@@ -257,7 +286,10 @@ impl Translator<'_> {
     /// Whether every arithmetic flag is written again before anything can look at it, or leave.
     pub(super) fn flags_are_dead(&self) -> bool {
         let mut live = ARITH;
-        for insn in &self.s.insns[self.n + 1..] {
+        for (insn, op) in self.s.insns.iter().zip(self.s.ops).skip(self.n + 1) {
+            if op.has(Prefix::SOFT) {
+                return false;
+            }
             let kills = match insn.mnemonic() {
                 Mnemonic::Add
                 | Mnemonic::Sub

@@ -75,6 +75,8 @@ pub(super) struct Refill {
 /// A jump to where the slow path of something is.
 pub(super) enum Slow {
     Budget,
+    /// The block is put aside.
+    Asleep,
     /// What is wrong with the flags.
     Insn(usize, Wrong),
     /// The flags are in R10, as a frame has them.

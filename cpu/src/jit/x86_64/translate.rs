@@ -16,7 +16,7 @@ use super::string::string;
 use super::stubs::{CPU_BIAS, EIP, Stubs};
 use super::wrong_flags::Wrong;
 use super::x87::{Known, is_listed};
-use crate::decode::Op;
+use crate::decode::{Op, Prefix};
 use crate::jit::{EmitFault, Leave, Mode};
 use crate::mmu::flat;
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, RflagsBits};
@@ -52,6 +52,8 @@ pub(in crate::jit) struct Source<'a> {
     pub eip: u32,
     /// Linear page number and page in the backing store where the block goes on, if it does.
     pub tail: Option<(u32, u32)>,
+    /// Address of the byte that is 0 while the block is put aside, if it may be.
+    pub awake: Option<u64>,
     pub mode: &'a Mode,
     /// Accesses are checked one by one.
     pub plain: bool,
@@ -219,6 +221,7 @@ impl Translator<'_> {
 
     pub(super) fn block(&mut self) {
         self.count_sections();
+        self.check_awake();
         let all = self.s.ops.len() as i32 - self.has(EmitFault::BudgetShort) as i32;
         if self.sections() == 1 {
             self.asm.lea(Width::Q, BUDGET, at(BUDGET, -all));
@@ -261,6 +264,16 @@ impl Translator<'_> {
         self.held = false;
         self.edge_stubs();
         self.slow_paths();
+    }
+
+    /// A block that is put aside leads on to the one that is there instead.
+    fn check_awake(&mut self) {
+        if let Some(awake) = self.s.awake.filter(|_| !self.has(EmitFault::SleepUnseen)) {
+            self.asm.mov_imm64(RCX, awake);
+            self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, at(RCX, 0));
+            let site = self.asm.jrcxz();
+            self.checks.push((site, Slow::Asleep));
+        }
     }
 
     /// Behind the last instruction if the flow goes on there: in reach of the checks before it.
@@ -355,12 +368,13 @@ impl Translator<'_> {
             let mark = (self.asm.pos(), self.checks.len(), self.islands.len(), self.edges.len());
             let (wrong, float, x87) = (self.wrong, self.float, self.x87);
             let found = (self.found, self.held, self.stored);
-            if !self.may_stay_wrong(&insn) {
+            let soft = op.has(Prefix::SOFT);
+            if soft || !self.may_stay_wrong(&insn) {
                 self.put_right();
             }
             let writes_af = matches!(insn.mnemonic(), Mnemonic::Inc | Mnemonic::Dec);
             self.then = if kills(&insn) || writes_af { Wrong::Nothing } else { self.wrong };
-            let flow = self.insn(&insn, op);
+            let flow = if soft { self.soft(&insn, op).map(|()| Flow::Next) } else { self.insn(&insn, op) };
             if let Some(flow) = flow
                 && self.islands_reach()
             {
