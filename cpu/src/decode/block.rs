@@ -48,6 +48,7 @@ impl Block {
 }
 
 /// A block that is not found any more.
+#[cfg(jit)]
 #[derive(Clone, Copy)]
 pub(crate) struct Dropped {
     pub block: u32,
@@ -110,7 +111,8 @@ pub struct BlockCache {
     pages: Places<u32, CodePage>,
     /// Counts how often the cache started over: numbers of blocks mean something within one generation.
     generation: u32,
-    /// Blocks dropped since somebody asked.
+    /// Blocks dropped since the compiled engine asked.
+    #[cfg(jit)]
     dropped: Vec<Dropped>,
     /// What is kept of code that was written to, if the compiled engine is in use.
     #[cfg(jit)]
@@ -129,6 +131,7 @@ impl Default for BlockCache {
             quick: Box::new([(NO_KEY, 0); QUICK]),
             pages: Places::default(),
             generation: 0,
+            #[cfg(jit)]
             dropped: Vec::new(),
             #[cfg(jit)]
             rewritten: None,
@@ -251,6 +254,7 @@ impl BlockCache {
         let block = std::mem::take(&mut self.slab[id as usize]);
         self.index.remove(&key(block.offset, block.big));
         self.quick[quick_slot(block.offset)] = (NO_KEY, 0);
+        #[cfg(jit)]
         self.dropped.push(Dropped { block: id, aside: false });
     }
 
@@ -265,10 +269,11 @@ impl BlockCache {
         }
         let mut lines = 0;
         let mut hit = false;
-        let (slab, index, quick, dropped) =
-            (&mut self.slab, &mut self.index, &mut self.quick, &mut self.dropped);
+        let (slab, index, quick) = (&mut self.slab, &mut self.index, &mut self.quick);
         #[cfg(jit)]
-        let (rewritten, page_now) = (&mut self.rewritten, mem.page(page_number as usize).unwrap_or_default());
+        let (dropped, rewritten) = (&mut self.dropped, &mut self.rewritten);
+        #[cfg(jit)]
+        let page_now = mem.page(page_number as usize).unwrap_or_default();
         page.parts.retain(|part| {
             let (start, end) = (part.first as u32, part.last as u32);
             if start > last || end < first {
@@ -315,6 +320,7 @@ impl BlockCache {
             if let Some(block) = gone {
                 // The slot stays, empty, until the cache starts over.
                 slab[block as usize] = Block::default();
+                #[cfg(jit)]
                 dropped.push(Dropped { block, aside: false });
             }
             false
@@ -330,6 +336,7 @@ impl BlockCache {
     /// Forget all blocks.
     pub(crate) fn clear(&mut self, mem: &mut PhysMem) {
         self.generation = self.generation.wrapping_add(1);
+        #[cfg(jit)]
         self.dropped.clear();
         for page in self.pages.keys() {
             mem.set_has_code(page * PAGE_SIZE as u32, false);

@@ -34,7 +34,8 @@ impl Clock {
 pub enum Who {
     /// This thread.
     Us,
-    /// Another program, by process number.
+    /// Another program, by process number, which only Linux asks for.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code))]
     Child(u32),
 }
 
