@@ -180,12 +180,14 @@ impl Cpu {
         }
         let Some(offset) = self.fetch_offset(linear)? else { return Ok(None) };
         let frame = offset >> 12;
-        let Some(jit) = &self.jit else { return Ok(None) };
+        let Some(jit) = &mut self.jit else { return Ok(None) };
+        jit.stats.searches += 1;
         let known = match edge {
             Some(edge) => jit.linked(edge, eip, frame),
             None => jit.find_quickly(eip, frame),
         };
         if known.is_some() {
+            jit.stats.searches_found += 1;
             return Ok(known);
         }
         let source = match self.block_at(offset, big) {
@@ -208,7 +210,10 @@ impl Cpu {
         }
         let plain = edge.is_some_and(|edge| jit.asks_for_plain(edge));
         let id = match jit.find(source, eip, plain) {
-            Some(id) => id,
+            Some(id) => {
+                jit.stats.searches_found += 1;
+                id
+            }
             None => {
                 let warm = jit.warm;
                 // A REP may be most of the program's time on its first visit.

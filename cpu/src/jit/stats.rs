@@ -22,8 +22,14 @@ pub struct JitStats {
     pub entries: u64,
     /// Exits by kind: budget, edge without a target, indirect target unknown, attention.
     pub exits: [u64; 4],
+    /// Times the runtime was asked for the code at an address: by an edge, by an indirect jump, or to enter.
+    pub searches: u64,
+    /// Times it had it.
+    pub searches_found: u64,
     /// Entries made in the flat views: misses of the TLB as compiled code sees it.
     pub tlb_fills: u64,
+    /// Flushes of the TLB, of all entries or of those that are not global.
+    pub tlb_flushes: u64,
     /// Edges linked.
     pub links: u64,
     /// Blocks forgotten because their bytes were written.
@@ -43,7 +49,9 @@ impl Cpu {
     pub fn jit_stats(&self) -> Option<JitStats> {
         self.jit.as_ref().map(|jit| {
             let mut stats = jit.stats;
-            stats.tlb_fills = self.tlb.flat.as_ref().map_or(0, |flat| flat.fills());
+            if let Some(flat) = &self.tlb.flat {
+                (stats.tlb_fills, stats.tlb_flushes) = (flat.fills(), flat.flushes());
+            }
             stats
         })
     }

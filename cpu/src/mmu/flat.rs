@@ -312,6 +312,7 @@ pub(crate) struct FlatViews {
     ceilings: [u32; 2],
     ram: u64,
     fills: u64,
+    flushes: u64,
 }
 
 impl FlatViews {
@@ -322,6 +323,7 @@ impl FlatViews {
             ceilings: [0; 2],
             ram: ram as u64,
             fills: 0,
+            flushes: 0,
         })
     }
 
@@ -374,6 +376,16 @@ impl FlatViews {
     /// Entries made so far.
     pub fn fills(&self) -> u64 {
         self.fills
+    }
+
+    /// The TLB is flushed.
+    pub fn count_flush(&mut self) {
+        self.flushes += 1;
+    }
+
+    /// Flushes so far.
+    pub fn flushes(&self) -> u64 {
+        self.flushes
     }
 
     /// Mirror of `Tlb::fill_fast`.

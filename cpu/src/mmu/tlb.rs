@@ -263,6 +263,10 @@ impl Tlb {
 
     /// Forget everything (true) or everything not global (false).
     pub fn flush(&mut self, global_too: bool) {
+        #[cfg(jit)]
+        if let Some(flat) = &mut self.flat {
+            flat.count_flush();
+        }
         if global_too || !self.globals {
             for page in self.live.drain(..) {
                 if let Some(table) = &mut self.entries[page as usize / L1] {

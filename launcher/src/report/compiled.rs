@@ -25,8 +25,10 @@ pub fn print_stats(cpu: &Cpu) {
         ("jit_exits_edge", edge),
         ("jit_exits_indirect", indirect),
         ("jit_exits_attention", attention),
+        ("jit_searches", stats.searches),
         ("jit_links", stats.links),
         ("jit_tlb_fills", stats.tlb_fills),
+        ("jit_tlb_flushes", stats.tlb_flushes),
         ("jit_invalidated", stats.invalidated),
         ("jit_revived", stats.revived),
         ("jit_constants_changed", stats.constants_changed),
@@ -36,6 +38,7 @@ pub fn print_stats(cpu: &Cpu) {
         eprintln!("{key}={value}");
     }
     eprintln!("jit_retired_percent={:.3}", share(stats.retired, cpu.insns()));
+    eprintln!("jit_search_hit_percent={:.1}", share(stats.searches_found, stats.searches));
     eprintln!("jit_inlined_percent={:.1}", share(stats.inlined_insns, stats.guest_insns));
     for (n, (name, times)) in cpu.jit_leaves(REASONS).into_iter().enumerate() {
         eprintln!("jit_left_by_{}={name} {times}", n + 1);

@@ -40,6 +40,8 @@ fn statistics_tell_what_the_engine_did() {
     };
     assert!(value("jit_retired") > 299_000.0 && value("jit_retired_percent") > 99.5, "{outcome:?}");
     assert!((1.0..20.0).contains(&value("jit_blocks")) && value("jit_links") >= 1.0, "{outcome:?}");
+    let (searches, found) = (value("jit_searches"), value("jit_search_hit_percent"));
+    assert!((2.0..100.0).contains(&searches) && (0.0..100.0).contains(&found), "{outcome:?}");
     assert!(outcome.stderr.contains("jit_left_by_1=Out_DX_AL 1\n"), "{outcome:?}");
 }
 
