@@ -8,6 +8,8 @@
 
 use super::Op;
 #[cfg(jit)]
+use super::fetch::MAX_OPS;
+#[cfg(jit)]
 use super::rewritten::{Change, Effect, Rewritten, Source};
 use crate::mem::{CodeWrite, PAGE_SIZE, PhysMem};
 use std::collections::HashMap;
@@ -15,6 +17,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 /// Decoded blocks kept at most; beyond that the cache starts over.
 const CAPACITY: usize = 1 << 16;
+/// Instructions in them at most, of 40 bytes each.
+const INSTRUCTIONS: usize = 3 << 18;
 const QUICK: usize = 1 << 12;
 /// Grain at which stores into a page with code are told from stores into code, in bytes.
 const LINE: u32 = 64;
@@ -106,6 +110,8 @@ pub(super) type Places<K, V> = HashMap<K, V, BuildHasherDefault<Spread>>;
 /// All decoded blocks.
 pub struct BlockCache {
     slab: Vec<Block>,
+    /// Instructions in them.
+    instructions: usize,
     index: Places<u64, u32>,
     quick: Box<[(u64, u32); QUICK]>,
     pages: Places<u32, CodePage>,
@@ -127,6 +133,7 @@ impl Default for BlockCache {
     fn default() -> Self {
         BlockCache {
             slab: Vec::new(),
+            instructions: 0,
             index: Places::default(),
             quick: Box::new([(NO_KEY, 0); QUICK]),
             pages: Places::default(),
@@ -194,6 +201,10 @@ impl BlockCache {
             && block.bytes != 0
         {
             block.ops = ops;
+            #[cfg(jit)]
+            if let Some(rewritten) = &mut self.rewritten {
+                rewritten.catch_up(id, &mut block.ops);
+            }
         }
     }
 
@@ -208,9 +219,10 @@ impl BlockCache {
         bytes: u32,
         tail: Option<u32>,
     ) -> (u32, bool) {
-        if self.slab.len() >= CAPACITY {
+        if self.slab.len() >= CAPACITY || self.instructions >= INSTRUCTIONS {
             self.clear(mem);
         }
+        self.instructions += ops.len();
         let id = self.slab.len() as u32;
         #[cfg(jit)]
         let source = self.rewritten.as_ref().filter(|_| tail.is_none()).and_then(|rewritten| {
@@ -252,6 +264,7 @@ impl BlockCache {
     /// Drop block `id`, whose second page is another now.
     pub(crate) fn drop_block(&mut self, id: u32) {
         let block = std::mem::take(&mut self.slab[id as usize]);
+        self.instructions -= block.ops.len();
         self.index.remove(&key(block.offset, block.big));
         self.quick[quick_slot(block.offset)] = (NO_KEY, 0);
         #[cfg(jit)]
@@ -270,6 +283,7 @@ impl BlockCache {
         let mut lines = 0;
         let mut hit = false;
         let (slab, index, quick) = (&mut self.slab, &mut self.index, &mut self.quick);
+        let instructions = &mut self.instructions;
         #[cfg(jit)]
         let (dropped, rewritten) = (&mut self.dropped, &mut self.rewritten);
         #[cfg(jit)]
@@ -318,8 +332,9 @@ impl BlockCache {
             index.remove(&key);
             quick[quick_slot(block.offset)] = (NO_KEY, 0);
             if let Some(block) = gone {
-                // The slot stays, empty, until the cache starts over.
-                slab[block as usize] = Block::default();
+                // The slot stays, empty, until the cache starts over. What is lent counts until then.
+                let block_gone = std::mem::take(&mut slab[block as usize]);
+                *instructions -= block_gone.ops.len();
                 #[cfg(jit)]
                 dropped.push(Dropped { block, aside: false });
             }
@@ -342,6 +357,7 @@ impl BlockCache {
             mem.set_has_code(page * PAGE_SIZE as u32, false);
         }
         self.slab.clear();
+        self.instructions = 0;
         self.index.clear();
         self.pages.clear();
         self.quick.fill((NO_KEY, 0));
@@ -366,7 +382,7 @@ impl BlockCache {
     }
 
     /// The block for `offset`, if what is there was put aside, and whether its page had no code; its instructions may have to be
-    /// [changed](Self::take_changes) first. With `blindly`, what is there does not matter.
+    /// [changed](Self::take_changes). With `blindly`, what is there does not matter.
     pub(crate) fn take_back(
         &mut self,
         mem: &mut PhysMem,
@@ -385,21 +401,29 @@ impl BlockCache {
         Some((id, self.register(mem, id)))
     }
 
-    /// Whether instructions must be changed before the next one is executed.
-    #[inline(always)]
-    pub(crate) fn has_changes(&self) -> bool {
-        self.rewritten.as_ref().is_some_and(Rewritten::has_changes)
+    /// Remember no more.
+    pub(crate) fn forget_rewritten(&mut self) {
+        self.rewritten = None;
     }
 
-    /// What is to be changed, done to the decoded blocks, none of which may be lent.
+    /// What stores have changed since the last call, done to the decoded blocks. Give the room back with [`Self::put_changes`].
     pub(crate) fn take_changes(&mut self) -> Vec<Change> {
-        let changes = self.rewritten.as_mut().map(Rewritten::take_changes).unwrap_or_default();
+        let Some(rewritten) = &mut self.rewritten else { return Vec::new() };
+        let changes = rewritten.take_changes();
         for change in &changes {
-            if let Some(op) = self.slab[change.block as usize].ops.get_mut(change.op) {
-                change.apply(op);
+            match self.slab[change.block as usize].ops.get_mut(change.op) {
+                Some(op) => change.apply(op),
+                None => rewritten.put_off(*change),
             }
         }
         changes
+    }
+
+    /// Room for the next changes.
+    pub(crate) fn put_changes(&mut self, room: Vec<Change>) {
+        if let Some(rewritten) = &mut self.rewritten {
+            rewritten.put_changes(room);
+        }
     }
 
     /// Whether block `id` comes back if its bytes do, after others have been there.
@@ -424,7 +448,7 @@ impl BlockCache {
 
     /// A few more blocks may make the cache start over.
     pub(crate) fn is_nearly_full(&self) -> bool {
-        self.slab.len() + 64 > CAPACITY
+        self.slab.len() + 64 > CAPACITY || self.instructions + 64 * MAX_OPS > INSTRUCTIONS
     }
 
     /// Whether the compiled engine has looked for block `id`.

@@ -14,7 +14,7 @@ use crate::mem::PAGE_SIZE;
 use crate::mmu::{Access, View};
 
 /// Instructions in a block at most.
-const MAX_OPS: usize = 48;
+pub(super) const MAX_OPS: usize = 48;
 
 /// What to execute next.
 pub(crate) enum Fetched {
@@ -79,6 +79,11 @@ impl Cpu {
             }
         }
         let Some(tail) = self.fetch_offset(linear.wrapping_add(here))? else { return Ok(None) };
+        // Looking that page up may have changed this one.
+        let known = self.blocks.find(offset, big);
+        if known.is_some_and(|id| self.blocks.tail(id).is_none()) {
+            return Ok(None);
+        }
         let id = match known {
             Some(id) if self.blocks.tail(id) == Some(tail) => id,
             _ => {
@@ -87,7 +92,7 @@ impl Cpu {
                 if let Some(id) = known {
                     self.blocks.drop_block(id);
                     #[cfg(jit)]
-                    self.forget_compiled();
+                    self.follow_rewritten();
                 }
                 self.counters.blocks_decoded += 1;
                 let len = op.len as u32;
@@ -204,11 +209,8 @@ impl Cpu {
         if first_code {
             self.tlb.drop_fast_writes();
         }
-        self.forget_compiled();
-        self.make_changes();
-        if let Some(jit) = &mut self.jit {
-            jit.wake(id);
-        }
+        self.follow_rewritten();
+        self.wake_compiled(id);
         Some(id)
     }
 
@@ -241,7 +243,7 @@ impl Cpu {
         }
         self.mem.put_code_writes(writes);
         #[cfg(jit)]
-        self.forget_compiled();
+        self.follow_rewritten();
     }
 }
 

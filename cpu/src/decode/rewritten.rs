@@ -14,7 +14,7 @@
 use super::block::{Block, Places};
 use super::translate::decoder;
 use super::{Op, Prefix};
-use iced_x86::{ConstantOffsets, Instruction, Mnemonic, OpKind};
+use iced_x86::{ConstantOffsets, Decoder, Instruction, Mnemonic, OpKind};
 use std::ops::Range;
 
 /// Versions of a place kept at most.
@@ -25,8 +25,10 @@ const VERSIONS: usize = 4;
 pub(super) struct Rewritten {
     /// Places by their key in the index, and the blocks put aside there, the one that was used last at the end.
     places: Places<u64, Vec<u32>>,
-    /// Constants to be changed before the next instruction.
+    /// Constants that have changed.
     changes: Vec<Change>,
+    /// Changes of the block that is lent to the interpreter.
+    put_off: Vec<Change>,
 }
 
 /// The bytes that a block was decoded from, and the constants in them that may change.
@@ -134,21 +136,6 @@ impl Constant {
 }
 
 impl Source {
-    /// The constant that byte `at` is part of, if that is one that may change.
-    fn constant_at(&self, at: usize, big: bool) -> Option<Constant> {
-        let mut decoder = decoder(&self.bytes, big);
-        let (mut start, mut op) = (0, 0);
-        while decoder.can_decode() {
-            let insn = decoder.decode();
-            let end = start + insn.len();
-            if at < end {
-                return Constant::find(&insn, &decoder.get_constant_offsets(&insn), op, start, at);
-            }
-            (start, op) = (end, op + 1);
-        }
-        None
-    }
-
     /// The bytes are `now`; they may differ from what they were in `range`. What that means for block number `block`; which
     /// instructions have other constants is added to `changes`.
     fn follow(
@@ -159,27 +146,66 @@ impl Source {
         now: &[u8],
         changes: &mut Vec<Change>,
     ) -> Effect {
-        let (changed, known) = (changes.len(), self.constants.len());
+        let Source { bytes, constants } = self;
+        let (changed, known) = (changes.len(), constants.len());
+        let mut insns = None;
         let mut at = range.start;
-        while let Some(n) = (at..range.end).find(|&n| self.bytes[n] != now[n]) {
-            let soft = self.constants.iter().find(|c| c.range().contains(&n)).copied();
-            let Some(constant) = soft.or_else(|| self.constant_at(n, big)) else {
+        while let Some(n) = (at..range.end).find(|&n| bytes[n] != now[n]) {
+            let soft = constants.iter().find(|c| c.range().contains(&n)).copied();
+            let find = || insns.get_or_insert_with(|| Insns::new(bytes, big)).constant_at(n);
+            let Some(constant) = soft.or_else(find) else {
                 changes.truncate(changed);
-                self.constants.truncate(known);
+                constants.truncate(known);
                 return Effect::Code;
             };
             if soft.is_none() {
-                self.constants.push(constant);
+                constants.push(constant);
             }
             let (op, kind, value) = (constant.op.into(), constant.kind, constant.value(now));
             changes.push(Change { block, op, kind, value });
             at = constant.range().end;
         }
-        if changes.len() == changed {
-            return Effect::None;
+        // Of a constant all bytes count, those too that another store has written in the meantime.
+        for change in &changes[changed..] {
+            let same = |c: &&Constant| (usize::from(c.op), c.kind) == (change.op, change.kind);
+            if let Some(range) = constants.iter().find(same).map(Constant::range) {
+                bytes[range.clone()].copy_from_slice(&now[range]);
+            }
         }
-        self.bytes[range.clone()].copy_from_slice(&now[range]);
-        Effect::Constants { fresh: self.constants.len() != known }
+        match changes.len() - changed {
+            0 => Effect::None,
+            _ => Effect::Constants { fresh: constants.len() != known },
+        }
+    }
+}
+
+/// Goes through the instructions of a block, forwards.
+struct Insns<'a> {
+    decoder: Decoder<'a>,
+    /// The current one, its number, and where it and the next one begin.
+    insn: Instruction,
+    op: u8,
+    start: usize,
+    end: usize,
+}
+
+impl Insns<'_> {
+    fn new(bytes: &[u8], big: bool) -> Insns<'_> {
+        let (decoder, insn) = (decoder(bytes, big), Instruction::default());
+        Insns { decoder, insn, op: u8::MAX, start: 0, end: 0 }
+    }
+
+    /// The constant that byte `at` is part of, if that is one that may change. Never before where it was called for last.
+    fn constant_at(&mut self, at: usize) -> Option<Constant> {
+        while self.end <= at {
+            if !self.decoder.can_decode() {
+                return None;
+            }
+            self.decoder.decode_out(&mut self.insn);
+            (self.start, self.end) = (self.end, self.end + self.insn.len());
+            self.op = self.op.wrapping_add(1);
+        }
+        Constant::find(&self.insn, &self.decoder.get_constant_offsets(&self.insn), self.op, self.start, at)
     }
 }
 
@@ -221,7 +247,7 @@ impl Rewritten {
         now: &[u8],
         blindly: bool,
     ) -> Option<(u32, Effect)> {
-        let Rewritten { places, changes } = self;
+        let Rewritten { places, changes, .. } = self;
         let versions = places.get(&key)?;
         let same = versions.iter().rev().find(|&&id| {
             let source = blocks[id as usize].source.as_ref();
@@ -240,20 +266,81 @@ impl Rewritten {
         })
     }
 
-    /// Whether constants wait to be changed.
-    #[inline(always)]
-    pub fn has_changes(&self) -> bool {
-        !self.changes.is_empty()
-    }
-
-    /// Take them.
+    /// Which constants have changed. Give the room back with [`Self::put_changes`].
     pub fn take_changes(&mut self) -> Vec<Change> {
         std::mem::take(&mut self.changes)
+    }
+
+    /// Room for the next changes.
+    pub fn put_changes(&mut self, mut room: Vec<Change>) {
+        room.clear();
+        self.changes = room;
+    }
+
+    /// The block of `change` is lent, and so has to wait for it; the instruction being executed is the last.
+    pub fn put_off(&mut self, change: Change) {
+        let same = |old: &Change| (old.block, old.op, old.kind) == (change.block, change.op, change.kind);
+        match self.put_off.iter_mut().find(|old| same(old)) {
+            Some(old) => *old = change,
+            None => self.put_off.push(change),
+        }
+    }
+
+    /// Block number `id` is back, with its instructions.
+    #[inline(always)]
+    pub fn catch_up(&mut self, id: u32, ops: &mut [Op]) {
+        for change in self.put_off.drain(..).filter(|change| change.block == id) {
+            if let Some(op) = ops.get_mut(change.op) {
+                change.apply(op);
+            }
+        }
     }
 
     /// Forget everything.
     pub fn clear(&mut self) {
         self.places.clear();
         self.changes.clear();
+        self.put_off.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// mov eax, imm32; inc ebx. Two stores together change the constant, the second of them the next instruction as well.
+    #[test]
+    fn a_constant_changes_as_a_whole() {
+        let mut source = Source { bytes: [0xB8, 1, 2, 3, 4, 0x43].into(), constants: Vec::new() };
+        let now = [0xB8, 5, 6, 7, 8, 0x4B];
+        let mut changes = Vec::new();
+        assert!(matches!(
+            source.follow(0, true, 1..3, &now, &mut changes),
+            Effect::Constants { fresh: true }
+        ));
+        assert_eq!(changes[0].value, 0x0807_0605);
+        assert!(matches!(source.follow(0, true, 3..6, &now, &mut changes), Effect::Code));
+        assert_eq!((changes.len(), &source.bytes[..]), (1, &[0xB8, 5, 6, 7, 8, 0x43][..]));
+    }
+
+    /// Which bytes of an instruction are constants that may change.
+    #[test]
+    fn constants_are_found() {
+        let cases: [(&[u8], &[u8]); 10] = [
+            (&[0xB8, 1, 2, 3, 4], &[0, 1, 1, 1, 1]),
+            (&[0x83, 0xC0, 1], &[0, 0, 1]),
+            (&[0xC7, 0x05, 1, 2, 3, 4, 5, 6, 7, 8], &[0, 0, 1, 1, 1, 1, 1, 1, 1, 1]),
+            (&[0xA1, 1, 2, 3, 4], &[0, 1, 1, 1, 1]),
+            (&[0x8B, 0x45, 4], &[0; 3]),    // a displacement of eight bits
+            (&[0xC1, 0xE0, 1], &[0; 3]),    // a shift count
+            (&[0xE8, 1, 2, 3, 4], &[0; 5]), // a branch
+            (&[0x66, 0xB8, 1, 2], &[0; 4]), // a word
+            (&[0xC8, 1, 0, 2], &[0; 4]),    // ENTER
+            (&[0xDB, 0x05, 1, 2, 3, 4], &[0, 0, 1, 1, 1, 1]),
+        ];
+        for (bytes, expected) in cases {
+            let found = (0..bytes.len()).map(|at| Insns::new(bytes, true).constant_at(at).is_some().into());
+            assert_eq!(found.collect::<Vec<u8>>(), expected, "{bytes:x?}");
+        }
     }
 }

@@ -151,8 +151,6 @@ impl Cpu {
     /// Execute the block at CS:EIP, or as much of it as fits before `stop_at`.
     #[inline(always)]
     pub(crate) fn run_block(&mut self) -> Result<(), Fault> {
-        #[cfg(jit)]
-        self.make_changes();
         match self.code_at_eip()? {
             Fetched::Block(id) => {
                 let ops = self.blocks.take_ops(id);

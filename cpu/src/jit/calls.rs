@@ -24,18 +24,14 @@ pub(super) extern "sysv64" fn call(cpu: *mut Cpu, op: *const Op) -> u32 {
     // SAFETY: compiled code was entered with the `Cpu` that is borrowed mutably by `run_compiled`, which touches
     // nothing meanwhile; the instructions of a block live as long as code that names them can run (`Jit::graveyard`).
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
-    let leave = cpu.call_handler(op, false);
-    cpu.make_changes();
-    leave
+    cpu.call_handler_of(op, false)
 }
 
 /// As [`call`], for an instruction after which the mode may be another.
 pub(super) extern "sysv64" fn call_checked(cpu: *mut Cpu, op: *const Op) -> u32 {
     // SAFETY: as in `call`.
     let (cpu, op) = unsafe { (&mut *cpu, &*op) };
-    let leave = cpu.call_handler(op, true);
-    cpu.make_changes();
-    leave
+    cpu.call_handler_of(op, true)
 }
 
 /// Called by compiled code that leaves for `reason`, the next block being unknown: the address of its code, or 0 to
@@ -98,6 +94,17 @@ impl Cpu {
         self.insns = self.frame.end - (self.frame.budget - BUDGET_BASE);
     }
 
+    /// As [`Self::call_handler`], for any instruction.
+    fn call_handler_of(&mut self, op: &Op, checked: bool) -> u32 {
+        if op.has(Prefix::SOFT) {
+            // Its own store may change it.
+            let op = *op;
+            return self.call_handler(&op, checked);
+        }
+        self.call_handler(op, checked)
+    }
+
+    /// Execute `op`, which no store can change, as [`call`] does.
     pub(super) fn call_handler(&mut self, op: &Op, checked: bool) -> u32 {
         self.count_from_frame();
         self.regs.flags.set_arith(unpacked(self.frame.flags));
@@ -140,7 +147,7 @@ impl Cpu {
             self.attention = false;
             self.regs.flags.put(flags::RF, false);
             moved |= !self.may_stay();
-            if op.has(Prefix::POLL) && !moved && !self.blocks.has_changes() {
+            if op.has(Prefix::POLL) && !moved {
                 self.skip_polls(op);
             }
             // A REP that has more to do stands on itself.

@@ -4,7 +4,7 @@ use super::tests::{DIRECTORY, TABLE, machine, scatter, unpage};
 use crate::Cpu;
 use crate::bus::{Bus, BusContext, Width};
 use crate::seg::{SegReg, Segment};
-use crate::testing::{CODE, STACK, handler, set_descriptor};
+use crate::testing::{CODE, GDT, STACK, handler, set_descriptor};
 use std::any::Any;
 
 /// xor edx, edx; div ecx; sbb esi, esi; mov eax, 1000; jmp back
@@ -384,6 +384,66 @@ pub(super) fn versions() -> Cpu {
     cpu.regs.gpr[0] = 0x43 ^ 0x4E;
     cpu.regs.gpr[2] = (0x4E ^ 0xEB) | (0xEB ^ 0x43) << 8;
     cpu
+}
+
+/// The code at CODE, and behind it a call of `target` and a jump back.
+fn calling(code: &mut Vec<u8>, target: u32) {
+    code.push(0xE8);
+    code.extend((target.wrapping_sub(CODE + code.len() as u32 + 4)).to_le_bytes());
+    code.extend([0xEB, (code.len() as u8 + 2).wrapping_neg()]);
+}
+
+/// A page table entry is the constant of an instruction, and where the accesses before it go, and sometimes beyond, is its page: walks
+/// set its bits, the program clears them. xor ebp, 0xFEC; and byte [0x210C0], 0x9F; mov cr3, edi; add ebx, ecx; call 0x210B6; jmp back.
+/// 0x210B6: mov eax, [ebp]; mov edx, [ebp + 4]; mov esi, [ebp + 8]; mov ecx, the entry; nop; add eax, [eax]; ret
+pub(super) fn walked() -> Cpu {
+    let mut code =
+        vec![0x81, 0xF5, 0xEC, 0x0F, 0, 0, 0x80, 0x25, 0xC0, 0x10, 2, 0, 0x9F, 0x0F, 0x22, 0xDF, 0x01, 0xCB];
+    calling(&mut code, 0x2_10B6);
+    let mut cpu = machine(0, &code, [0, 0, 0, 0, STACK, 0x3_0010, 0, DIRECTORY], None);
+    let function = [0x8B, 0x45, 0, 0x8B, 0x55, 4, 0x8B, 0x75, 8, 0xB9, 0x67, 0, 3, 0, 0x67, 0x90, 3, 0, 0xC3];
+    assert!(cpu.mem.write_bytes(0x2_10B6, &function));
+    for at in [0x3_0010, 0x3_0FFC] {
+        cpu.phys_write(at, 0x3_0100u32);
+    }
+    cpu
+}
+
+/// The entry of an instruction's own page is its constant: the fetch sets its A bit. and byte [0x21084], 0xDF; mov cr3, edi; add ebx,
+/// ecx; call 0x21083; jmp back. 0x21083: mov ecx, the entry; ret
+pub(super) fn walked_by_the_fetch() -> Cpu {
+    let mut code = vec![0x80, 0x25, 0x84, 0x10, 2, 0, 0xDF, 0x0F, 0x22, 0xDF, 0x01, 0xCB];
+    calling(&mut code, 0x2_1083);
+    let mut cpu = machine(0, &code, [0, 0, 0, 0, STACK, 0, 0, DIRECTORY], None);
+    assert!(cpu.mem.write_bytes(0x2_1083, &[0xB9, 0x67, 0x10, 2, 0, 0xC3]));
+    cpu
+}
+
+/// Half a descriptor is the constant of an instruction behind the load that sets its accessed bit. and byte es:[GDT + 0x55], 0xFE;
+/// call GDT + 0x50; jmp back. GDT + 0x50: mov ds, eax; add ebx, the upper half; ret
+pub(super) fn loaded() -> Cpu {
+    let mut code = vec![0x26, 0x80, 0x25];
+    code.extend((GDT + 0x55).to_le_bytes());
+    code.push(0xFE);
+    calling(&mut code, GDT + 0x50);
+    let mut cpu = machine(0, &code, [0x50, 0, 0, 0, STACK, 0, 0, 0], None);
+    let function = [0x8E, 0xD8, 0x81, 0xC3, 0, 0x92, 0x40, 0, 0xC3];
+    assert!(cpu.mem.write_bytes(u64::from(GDT) + 0x50, &function));
+    cpu
+}
+
+/// A block whose accesses are in two pages in turns 64 to 127, and that goes on behind a branch, which is taken in turns 0 to 31, into code
+/// that is another in each odd turn: a plain block has more in it than the other. loop: inc edi; mov eax, edi; and eax, 1; shl eax, 3; xor
+/// [b], al; mov ebp, edi; and ebp, 64; add ebp, 0x8FBC; jmp on; on: mov eax, [ebp]; mov ecx, [ebp + 4]; mov edx, [ebp + 8]; test edi, 96;
+/// je loop; b: inc ebx (or dec ebx); inc esi; jmp loop
+pub(super) fn plain_versions() -> Cpu {
+    let mut code = vec![0x47, 0x89, 0xF8, 0x83, 0xE0, 1, 0xC1, 0xE0, 3, 0x30, 0x05];
+    code.extend((CODE + 45).to_le_bytes());
+    code.extend([0x89, 0xFD, 0x83, 0xE5, 64, 0x81, 0xC5, 0xBC, 0x8F, 0, 0, 0xEB, 0]);
+    code.extend([0x8B, 0x45, 0, 0x8B, 0x4D, 4, 0x8B, 0x55, 8]);
+    code.extend([0xF7, 0xC7, 96, 0, 0, 0, 0x74, 0xD3]);
+    code.extend([0x43, 0x46, 0xEB, 0xCF]);
+    machine(3, &code, [0, 0, 0, 0, STACK, 0, 0, 0], None)
 }
 
 /// Port n shows the clock without its low n bits.

@@ -73,6 +73,8 @@ impl Cpu {
     pub(crate) fn stop_compiling(&mut self) {
         self.jit = None;
         self.tlb.flat = None;
+        self.blocks.clear(&mut self.mem);
+        self.blocks.forget_rewritten();
     }
 
     /// Compile wrongly from now on.
@@ -111,7 +113,6 @@ impl Cpu {
     /// The fault of an instruction or fetch.
     pub(crate) fn run_compiled(&mut self) -> Result<(), Fault> {
         let generation = self.blocks.generation();
-        self.make_changes();
         let Some(jit) = &mut self.jit else { return self.run_block() };
         jit.safe_point(generation);
         if jit.rests(self.insns) {
@@ -245,34 +246,28 @@ impl Cpu {
         Ok(Some(jit.address(id)))
     }
 
-    /// Code of decoded blocks that are gone must not run again.
-    pub(crate) fn forget_compiled(&mut self) {
-        let dropped = self.blocks.take_dropped();
-        if let Some(jit) = &mut self.jit {
-            for Dropped { block, aside } in dropped {
-                match aside {
-                    true => jit.put_aside(block),
-                    false => jit.forget(block),
-                }
+    /// Stores have changed code. Decoded blocks that are gone or put aside must not run again, and where constants changed,
+    /// the new ones count from now on.
+    pub(crate) fn follow_rewritten(&mut self) {
+        let current = self.jit.as_mut().filter(|jit| jit.generation == self.blocks.generation());
+        let (dropped, changes) = (self.blocks.take_dropped(), self.blocks.take_changes());
+        let Some(jit) = current else { return self.blocks.put_changes(changes) };
+        for Dropped { block, aside } in dropped {
+            match aside {
+                true => jit.put_aside(block),
+                false => jit.forget(block),
             }
         }
-    }
-
-    /// Stores have changed constants of instructions; none of these is being executed. Whatever comes next sees the new ones.
-    #[inline(always)]
-    pub(crate) fn make_changes(&mut self) {
-        if self.blocks.has_changes() {
-            self.make_changes_now();
+        for change in &changes {
+            jit.change(change, self.blocks.offset(change.block));
         }
+        self.blocks.put_changes(changes);
     }
 
-    #[cold]
-    fn make_changes_now(&mut self) {
-        for change in self.blocks.take_changes() {
-            let offset = self.blocks.offset(change.block);
-            if let Some(jit) = &mut self.jit {
-                jit.change(&change, offset);
-            }
+    /// Decoded block `id` is there again.
+    pub(crate) fn wake_compiled(&mut self, id: u32) {
+        if let Some(jit) = self.jit.as_mut().filter(|jit| jit.generation == self.blocks.generation()) {
+            jit.wake(id);
         }
     }
 }

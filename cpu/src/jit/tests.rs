@@ -490,6 +490,30 @@ fn self_modifying_code() {
     }
 }
 
+/// What the processor itself writes, accessed and dirty bits, may be a constant of an instruction, too.
+#[test]
+fn walks_and_loads_change_code() {
+    for make in [walked as fn() -> Cpu, walked_by_the_fetch, loaded] {
+        for step in [1, 7, 100, 4000] {
+            let cpu = lockstep(make, (1..4002).step_by(step));
+            let stats = cpu.jit_stats().expect("compiled");
+            assert!(stats.constants_changed > 100, "{:x?} {stats:?}", cpu.regs);
+        }
+    }
+}
+
+/// A plain block goes on into code that is put aside.
+#[test]
+fn plain_blocks_have_versions() {
+    for warm in [1, 2, 3] {
+        for step in [3, 50, 20_000] {
+            let result =
+                divergence_with(|cpu| cpu.compile_after(warm), plain_versions, (1..20_001).step_by(step));
+            assert_eq!(result.err(), None);
+        }
+    }
+}
+
 /// Other constants, and bytes that were there before, need no other code.
 #[test]
 fn code_outlives_its_bytes() {

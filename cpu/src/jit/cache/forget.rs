@@ -5,8 +5,10 @@ use crate::decode::Change;
 use crate::jit::EmitFault;
 use crate::jit::fault::JitFault;
 
-/// Numbers of compiled forms of a decoded block that are looked through for those that are gone.
+/// Numbers of compiled forms of a decoded block that are looked through for those that are gone, and so many that it does not pay to
+/// keep them when its bytes change.
 const MANY_FORMS: usize = 16;
+const TOO_MANY_FORMS: usize = 64;
 
 impl Jit {
     /// Stores into code are to be overlooked.
@@ -36,15 +38,10 @@ impl Jit {
         self.for_each_form(source, |jit, id| {
             jit.cut_off(id);
             jit.debt += COST_OF_BLOCK;
-            for edge in std::mem::take(&mut jit.blocks[id as usize].incoming) {
-                let keep = jit.emit_fault == Some(EmitFault::DeadLinkKept);
-                let link = jit.blocks[(edge / EDGES) as usize].links.get((edge % EDGES) as usize);
-                if !keep && link == Some(&id) {
-                    jit.unlink(edge);
-                }
-            }
+            jit.unlink_all(id);
             let block = &mut jit.blocks[id as usize];
             block.edges.clear();
+            jit.instructions -= block.ops.len();
             jit.graveyard.push(std::mem::take(&mut block.ops));
         });
         if let Some(forms) = self.by_source.get_mut(source as usize) {
@@ -57,8 +54,15 @@ impl Jit {
         if self.is_blind() {
             return;
         }
+        if self.has_too_many_forms(source) {
+            return self.forget(source);
+        }
         self.for_each_form(source, |jit, id| {
             jit.cut_off(id);
+            if jit.blocks[id as usize].plain {
+                // From the one that is there instead, links may lead here again.
+                jit.unlink_all(id);
+            }
             jit.blocks[id as usize].asleep += 1;
             jit.awake[id as usize] = 0;
         });
@@ -84,6 +88,9 @@ impl Jit {
     /// backing-store `offset`.
     pub fn change(&mut self, change: &Change, offset: u32) {
         self.stats.constants_changed += 1;
+        if self.has_too_many_forms(change.block) {
+            return self.forget(change.block);
+        }
         let forms = self.by_source.get(change.block as usize).into_iter().flatten();
         for &id in forms {
             let block = &mut self.blocks[id as usize];
@@ -96,6 +103,21 @@ impl Jit {
             });
             if let Some(op) = first.and_then(|first| block.ops.get_mut(first + change.op)) {
                 change.apply(op);
+            }
+        }
+    }
+
+    fn has_too_many_forms(&self, source: u32) -> bool {
+        self.by_source.get(source as usize).is_some_and(|forms| forms.len() > TOO_MANY_FORMS)
+    }
+
+    /// No edge leads to block `id` any more.
+    fn unlink_all(&mut self, id: u32) {
+        for edge in std::mem::take(&mut self.blocks[id as usize].incoming) {
+            let keep = self.emit_fault == Some(EmitFault::DeadLinkKept);
+            let link = self.blocks[(edge / EDGES) as usize].links.get((edge % EDGES) as usize);
+            if !keep && link == Some(&id) {
+                self.unlink(edge);
             }
         }
     }

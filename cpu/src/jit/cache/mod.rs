@@ -25,8 +25,9 @@ const OFTEN: usize = 14 << 20;
 const ROOM: usize = 1 << 18;
 /// Modes at most; beyond that everything starts over.
 const MODES: usize = 32;
-/// Compiled blocks at most.
-const BLOCKS: usize = 1 << 18;
+/// Compiled blocks at most, and instructions in them.
+const BLOCKS: usize = 3 << 15;
+const INSTRUCTIONS: usize = 3 << 18;
 /// Edges of a block at most: each is known by the block's number times this and its own.
 pub(super) const EDGES: u32 = 32;
 /// Decoded blocks that become one compiled block at most; a branch ends each.
@@ -99,6 +100,8 @@ pub(crate) struct Jit {
     /// Numbers of modes are in it.
     pub(super) transfers: Transfers,
     blocks: Vec<Compiled>,
+    /// Instructions in them.
+    instructions: usize,
     /// Compiled forms of each decoded block.
     by_source: Vec<Vec<u32>>,
     /// Instructions of forgotten blocks that may still be running.
@@ -166,6 +169,7 @@ impl Jit {
             current: 0,
             transfers: Transfers::new(),
             blocks: Vec::new(),
+            instructions: 0,
             by_source: Vec::new(),
             graveyard: Vec::new(),
             disturbed: false,
@@ -196,12 +200,17 @@ impl Jit {
         let full = OFTEN - self.used < ROOM
             || self.memory.len() - self.rare_used < ROOM
             || self.modes.len() >= MODES
-            || self.blocks.len() >= BLOCKS;
+            || self.has_too_many();
         if full || generation != self.generation {
             self.generation = generation;
             self.debt += COST_OF_ALL;
             self.flush();
         }
+    }
+
+    /// There are as many blocks, or instructions in them, as there may be.
+    fn has_too_many(&self) -> bool {
+        self.blocks.len() >= BLOCKS || self.instructions >= INSTRUCTIONS
     }
 
     /// Do without what the host was found to do as the interpreter does.
@@ -265,6 +274,7 @@ impl Jit {
         self.modes.clear();
         self.transfers = Transfers::new();
         self.blocks.clear();
+        self.instructions = 0;
         self.by_source.clear();
     }
 
@@ -287,7 +297,7 @@ impl Jit {
     pub fn longest(&self, source: u32, eip: u32) -> usize {
         let compiled =
             self.by_source.get(source as usize).into_iter().flatten().map(|&id| &self.blocks[id as usize]);
-        compiled.filter(|b| b.eip == eip).map(|b| b.ops.len()).max().unwrap_or(0)
+        compiled.filter(|b| b.eip == eip && b.is_awake()).map(|b| b.ops.len()).max().unwrap_or(0)
     }
 
     fn put_in_table(&mut self, id: u32) {
@@ -304,9 +314,12 @@ impl Jit {
         self.memory.address(self.blocks[id as usize].place) as u64
     }
 
-    /// Compile `straight` in the current mode.
+    /// Compile `straight` in the current mode; `None` if that cannot be, or not before everything starts over.
     pub(super) fn compile(&mut self, straight: Straight<'_>) -> Option<u32> {
         let Straight { sources, ops, insns, eip, offset, tail, may_sleep, plain, usual } = straight;
+        if self.has_too_many() {
+            return None;
+        }
         let id = self.blocks.len() as u32;
         let mut ops = ops.into_boxed_slice();
         let mut mode = self.modes[self.current].mode;
@@ -366,6 +379,7 @@ impl Jit {
         self.stats.guest_insns += ops.len() as u64;
         self.stats.inlined_insns += code.inlined as u64;
         self.stats.bytes += code.code.len() as u64;
+        self.instructions += ops.len();
         let bytes = ops.iter().map(|op| op.len as u32).sum();
         self.blocks.push(Compiled {
             place,

@@ -100,6 +100,9 @@ impl Translator<'_> {
         }
         self.emit_right(g.wrong);
         self.asm.lea(Width::Q, BUDGET, at(BUDGET, self.left[g.n] as i32));
+        // Looking the page up may have changed what comes next: the runtime sees to it.
+        self.asm.rm(Width::D, &[0x0F, 0xB6], RCX, of_cpu(offset_of!(Cpu, attention) as i32));
+        self.asm.bytes(&[0xE3, 2, 0xEB, 5]);
         let site = self.asm.jmp();
         self.plain_edge_here(g.edge, site);
     }
