@@ -246,7 +246,10 @@ struct Case {
     scattered: bool,
     /// The host leaves no undefined flag as the interpreter does.
     strange_host: bool,
+    /// Visits after which a block is compiled.
+    warm: u8,
     step: u64,
+    end: u64,
 }
 
 impl Case {
@@ -267,7 +270,20 @@ impl Case {
                 let back = (code.len() as u32 + 5).wrapping_neg();
                 code.push(0xE9);
                 code.extend(back.to_le_bytes());
-                Case { code, ring, gpr, flags, limit, es_flat, paging, scattered, strange_host, step }
+                Case {
+                    code,
+                    ring,
+                    gpr,
+                    flags,
+                    limit,
+                    es_flat,
+                    paging,
+                    scattered,
+                    strange_host,
+                    warm: 1,
+                    step,
+                    end: 400,
+                }
             },
         )
     }
@@ -281,7 +297,7 @@ impl Case {
             2 => (0..32u32).prop_map(|n| 1 << n),
         ];
         let changes = prop::collection::vec((any::<prop::sample::Index>(), mask, any::<bool>()), 1..6);
-        (Case::any(), changes).prop_map(|(case, changes)| {
+        (Case::any(), changes, 1..4u8).prop_map(|(case, changes, warm)| {
             let body = &case.code[..case.code.len() - 5];
             let before = changes.iter().map(|&(_, _, byte)| if byte { 7 } else { 10 }).sum::<usize>();
             let mut code = Vec::new();
@@ -294,7 +310,7 @@ impl Case {
             code.extend(body);
             code.push(0xE9);
             code.extend((code.len() as u32 + 4).wrapping_neg().to_le_bytes());
-            Case { code, ..case }
+            Case { code, warm, step: case.step * 5, end: 2000, ..case }
         })
     }
 
@@ -327,13 +343,14 @@ impl Case {
         };
         let prepare = |cpu: &mut Cpu| {
             cpu.set_emit_fault(fault);
+            cpu.compile_after(self.warm);
             if self.strange_host
                 && let Some(jit) = &mut cpu.jit
             {
                 jit.expect_nothing_of_the_host();
             }
         };
-        divergence_with(prepare, make, (1..).map(|n| n * self.step).take_while(|&n| n < 400))
+        divergence_with(prepare, make, (1..).map(|n| n * self.step).take_while(|&n| n < self.end))
     }
 }
 
