@@ -49,6 +49,11 @@ impl Block {
     pub(super) fn is_big(&self) -> bool {
         self.big
     }
+
+    /// It goes on in another page.
+    pub(super) fn is_crossing(&self) -> bool {
+        self.tail.is_some()
+    }
 }
 
 /// A block that is not found any more.
@@ -301,32 +306,26 @@ impl BlockCache {
             let key = key(block.offset, block.big);
             let gone = Some(part.block);
             #[cfg(jit)]
-            let gone = if let Some(rewritten) = rewritten {
-                let written = first.max(start) - start..last.min(end) + 1 - start;
-                let now = page_now.get(start as usize..=end as usize).unwrap_or_default();
-                match rewritten.written(part.block, block, written, now) {
-                    Effect::Code if block.source.is_some() => {
-                        block.live = false;
-                        dropped.push(Dropped { block: part.block, aside: true });
-                        rewritten.put_aside(key, part.block)
-                    }
-                    Effect::Code => {
-                        if block.tail.is_none() {
-                            rewritten.remember(key);
-                        }
-                        gone
-                    }
-                    effect => {
+            let gone = match rewritten {
+                None => gone,
+                Some(rewritten) => {
+                    let written = first.max(start) - start..last.min(end) + 1 - start;
+                    let now = page_now.get(start as usize..=end as usize).unwrap_or_default();
+                    let effect = rewritten.follow(part.block, block, written, now);
+                    if effect != Effect::Code {
                         lines |= line_mask(start, end);
-                        hit |= !matches!(effect, Effect::None);
-                        if matches!(effect, Effect::Constants { fresh: true }) {
+                        hit |= effect != Effect::None;
+                        if effect == (Effect::Constants { fresh: true }) {
                             dropped.push(Dropped { block: part.block, aside: false });
                         }
                         return true;
                     }
+                    if block.source.is_some() {
+                        block.live = false;
+                        dropped.push(Dropped { block: part.block, aside: true });
+                    }
+                    rewritten.replaced(key, part.block, block)
                 }
-            } else {
-                gone
             };
             hit = true;
             index.remove(&key);
@@ -394,7 +393,7 @@ impl BlockCache {
         let page = mem.page(offset as usize / PAGE_SIZE)?;
         let now = page.get(offset as usize % PAGE_SIZE..)?;
         let (id, effect) = rewritten.find(key(offset, big), &mut self.slab, now, blindly)?;
-        if matches!(effect, Effect::Constants { fresh: true }) {
+        if effect == (Effect::Constants { fresh: true }) {
             self.dropped.push(Dropped { block: id, aside: false });
         }
         self.slab[id as usize].live = true;

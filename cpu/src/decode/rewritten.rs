@@ -79,6 +79,7 @@ impl Change {
 }
 
 /// What a store did to a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// Nothing.
     None,
@@ -216,7 +217,7 @@ impl Rewritten {
     }
 
     /// Bytes `range` of block number `block` were written, and are `now`.
-    pub fn written(&mut self, id: u32, block: &mut Block, range: Range<u32>, now: &[u8]) -> Effect {
+    pub fn follow(&mut self, id: u32, block: &mut Block, range: Range<u32>, now: &[u8]) -> Effect {
         let range = range.start as usize..range.end as usize;
         let big = block.is_big();
         match &mut block.source {
@@ -225,14 +226,16 @@ impl Rewritten {
         }
     }
 
-    /// There is other code at the place with this key now.
-    pub fn remember(&mut self, key: u64) {
-        self.places.entry(key).or_default();
-    }
-
-    /// The same, and block number `id` may come back. The block that may not any more.
-    pub fn put_aside(&mut self, key: u64, id: u32) -> Option<u32> {
+    /// There is other code at the place with this key than block number `id`, which may come back if it has a source. The block that may
+    /// not.
+    pub fn replaced(&mut self, key: u64, id: u32, block: &Block) -> Option<u32> {
+        if block.is_crossing() {
+            return Some(id);
+        }
         let versions = self.places.entry(key).or_default();
+        if block.source.is_none() {
+            return Some(id);
+        }
         versions.retain(|&known| known != id);
         versions.push(id);
         (versions.len() > VERSIONS).then(|| versions.remove(0))
@@ -262,7 +265,7 @@ impl Rewritten {
             let source = block.source.as_mut()?;
             let len = source.bytes.len();
             let effect = source.follow(id, big, 0..len, now.get(..len)?, changes);
-            (!matches!(effect, Effect::Code)).then_some((id, effect))
+            (effect != Effect::Code).then_some((id, effect))
         })
     }
 
@@ -314,12 +317,9 @@ mod tests {
         let mut source = Source { bytes: [0xB8, 1, 2, 3, 4, 0x43].into(), constants: Vec::new() };
         let now = [0xB8, 5, 6, 7, 8, 0x4B];
         let mut changes = Vec::new();
-        assert!(matches!(
-            source.follow(0, true, 1..3, &now, &mut changes),
-            Effect::Constants { fresh: true }
-        ));
+        assert_eq!(source.follow(0, true, 1..3, &now, &mut changes), Effect::Constants { fresh: true });
         assert_eq!(changes[0].value, 0x0807_0605);
-        assert!(matches!(source.follow(0, true, 3..6, &now, &mut changes), Effect::Code));
+        assert_eq!(source.follow(0, true, 3..6, &now, &mut changes), Effect::Code);
         assert_eq!((changes.len(), &source.bytes[..]), (1, &[0xB8, 5, 6, 7, 8, 0x43][..]));
     }
 
