@@ -125,6 +125,26 @@ pub(super) fn at_the_end() -> Cpu {
     cpu
 }
 
+/// Displacements near both ends of what there is, and so addresses that are neighbours, but in two pages: mov eax, [ebx - 0x80000000]; mov
+/// ecx, [ebx + 0x7FFFFFF8]; mov edx, [ebx + 0x7FFFFFF0]; add [ebx + 0x7FFFFFF8], edx; jmp back
+pub(super) fn far_apart() -> Cpu {
+    let code = [
+        &[0x8B, 0x83, 0, 0, 0, 0x80][..],
+        &[0x8B, 0x8B, 0xF8, 0xFF, 0xFF, 0x7F],
+        &[0x8B, 0x93, 0xF0, 0xFF, 0xFF, 0x7F],
+        &[0x01, 0x93, 0xF8, 0xFF, 0xFF, 0x7F],
+        &[0xEB, 0xE6],
+    ];
+    let mut cpu = machine(3, &code.concat(), [STACK; 8], None);
+    scatter(&mut cpu);
+    cpu.regs.gpr[3] = 0x8003_0008;
+    for n in 0..16 {
+        cpu.phys_write(0x2_FFE0 + 4 * n, 0x1000 + n as u32);
+        cpu.phys_write(0x3_0FE0 + 4 * n, 0x2000 + n as u32);
+    }
+    cpu
+}
+
 /// FS begins elsewhere, and there is no paging: mov eax, fs:[8]; inc eax; mov fs:[0x1008], eax; add cx, fs:[0xFFF]; jmp back
 pub(super) fn elsewhere() -> Cpu {
     let mut code = vec![0x64, 0xA1, 8, 0, 0, 0, 0x40, 0x64, 0xA3, 8, 0x10, 0, 0];

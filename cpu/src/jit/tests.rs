@@ -459,6 +459,7 @@ fn directed_programs_agree() {
         onward,
         scattered,
         at_the_end,
+        far_apart,
         elsewhere,
         written_later,
         conditions,

@@ -258,7 +258,8 @@ impl FlatView {
     /// memory too, and so may one that begins in the page before.
     fn join(&mut self, table: usize, page: u32) {
         self.joined = true;
-        for page in [page.wrapping_sub(1), page].into_iter().filter(|&page| page + 1 < PAGES as u32) {
+        let pages = [page.checked_sub(1), Some(page)].into_iter().flatten();
+        for page in pages.filter(|&page| page + 1 < PAGES as u32) {
             let here = self.get(table, page);
             let onward = if self.get(table, page + 1) == here { here } else { 0 };
             if self.get(table + GOES_ON, page) != onward {

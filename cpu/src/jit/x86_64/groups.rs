@@ -18,7 +18,7 @@ pub(in crate::jit) const SLOTS: usize = 4;
 const WORTH_IT: u32 = 3;
 const WORTH_A_SHORT_ONE: u32 = 2;
 /// Bytes that a group covers at most: the longer, the more often it crosses a page.
-const LONGEST: i32 = 256;
+const LONGEST: i64 = 256;
 
 /// Accesses checked together.
 #[derive(Clone, Copy, Debug, Default)]
@@ -110,12 +110,13 @@ impl Planner {
             if open.key != key {
                 continue;
             }
-            let low = open.group.low;
-            let end = low.wrapping_add(open.group.len as i32);
-            let (new_low, new_end) = (low.min(disp), end.max(disp.wrapping_add(size as i32)));
-            if new_end > new_low && new_end.wrapping_sub(new_low) <= LONGEST {
-                let (len, uses) = ((new_end - new_low) as u32, open.group.uses + 1);
-                open.group = Group { low: new_low, len, write: open.group.write | write, last, uses };
+            // Wide, or displacements near both ends of what there is would seem to be neighbours.
+            let end = |low: i32, len: u32| i64::from(low) + i64::from(len);
+            let low = open.group.low.min(disp);
+            let len = end(open.group.low, open.group.len).max(end(disp, size)) - i64::from(low);
+            if len <= LONGEST {
+                let (len, uses) = (len as u32, open.group.uses + 1);
+                open.group = Group { low, len, write: open.group.write | write, last, uses };
                 return Use { group: n, at: disp };
             }
         }
@@ -169,12 +170,12 @@ impl Planner {
                 _ if soft => constant = false,
                 Push if size_of_push(insn) == 4 => {
                     uses.stack = Some(self.stack(-4, true));
-                    self.moved -= 4;
+                    self.moved = self.moved.wrapping_sub(4);
                 }
                 Call => uses.stack = Some(self.stack(-4, true)),
                 Pop if size_of_push(insn) == 4 && op.reg[0] as usize != ESP => {
                     uses.stack = Some(self.stack(0, false));
-                    self.moved += 4;
+                    self.moved = self.moved.wrapping_add(4);
                 }
                 Ret => uses.stack = Some(self.stack(0, false)),
                 Leave => {
