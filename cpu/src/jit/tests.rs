@@ -585,6 +585,34 @@ fn waits_for_a_port_are_counted() {
     assert!(stats.skipped > 8_000, "{stats:?}");
 }
 
+/// Sixty thousand jumps to the next instruction, seen at three places each: more blocks than are kept, without a way out of compiled code
+/// in between.
+#[test]
+fn too_many_blocks_start_over() {
+    const FRAMES: u32 = 30;
+    let make = || {
+        let mut cpu = machine(0, &[0xE9], [0; 8], None);
+        let (table, linear) = (0x24000u32, 0x40_0000u32);
+        cpu.phys_write((DIRECTORY + 4) as u64, table | 7);
+        let frames = (0x09..0x20u32).chain(0x2B..0x40).take(FRAMES as usize);
+        for (n, frame) in frames.enumerate() {
+            assert!(cpu.mem.write_bytes(u64::from(frame) << 12, &[0xEB, 0].repeat(2048)));
+            for alias in 0..3 {
+                let entry = table + 4 * (alias * FRAMES + n as u32);
+                cpu.phys_write(entry as u64, frame << 12 | 7);
+            }
+        }
+        cpu.phys_write((CODE + 1) as u64, linear - CODE - 5);
+        cpu.regs.gpr[4] = STACK;
+        cpu.state_changed();
+        cpu
+    };
+    let cpu = lockstep(make, [100_000, 1_000_000]);
+    let stats = cpu.jit_stats().expect("compiled");
+    assert_eq!(cpu.regs.eip, handler(14) + 1);
+    assert!(stats.blocks > 100_000 && stats.flushes > 0, "{stats:?}");
+}
+
 /// RAM as every owner may provide it.
 #[test]
 fn engines_can_be_changed_at_any_time() {
