@@ -140,10 +140,11 @@ pub(super) fn machine(ring: u8, code: &[u8], gpr: [u32; 8], limit: Option<u32>) 
 /// branches, stack.
 fn instruction() -> impl Strategy<Value = Vec<u8>> {
     let modrm_reg = (0..8u8, 0..8u8).prop_map(|(a, b)| 0xC0 | a << 3 | b);
-    // [esi + disp8], [ebx + edi*4 + disp8], [disp32]
-    let memory = (0..8u8, any::<i8>(), 0..3u8, 0x27F00..0x2A100u32).prop_map(|(r, d, kind, at)| match kind {
+    // [esi + disp8], [ebx + edi*4 + disp8], [ebp + disp32] where either is near 2^31, [disp32]
+    let memory = (0..8u8, any::<i8>(), 0..4u8, 0x27F00..0x2A100u32).prop_map(|(r, d, kind, at)| match kind {
         0 => vec![0x46 | r << 3, d as u8],
         1 => vec![0x44 | r << 3, 0xBB, d as u8],
+        2 => [&[0x85 | r << 3][..], &(i32::MIN.wrapping_add(d.into())).to_le_bytes()].concat(),
         _ => [&[0x05 | r << 3][..], &at.to_le_bytes()].concat(),
     });
     let operand = prop_oneof![2 => modrm_reg.prop_map(|b| vec![b]), 1 => memory.clone()];
@@ -320,6 +321,7 @@ impl Case {
             gpr[4] = STACK - (gpr[4] & 0x1FFC);
             gpr[6] = 0x27F00 + (gpr[6] & 0x21FF);
             gpr[3] = 0x27F00 + (gpr[3] & 0x21FF);
+            gpr[5] = 0x8002_7FC0 + (gpr[5] & 0x7F);
             gpr[7] &= 0x3F;
             let mut cpu = machine(self.ring, &self.code, gpr, self.limit);
             cpu.regs.flags.set(self.flags & crate::flags::ARITH);
