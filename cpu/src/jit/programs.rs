@@ -208,6 +208,34 @@ pub(super) fn floating() -> Cpu {
     cpu
 }
 
+/// Two selectors of the same hidden part take turns in FS, between operands of the x87: fld dword fs:[ebx]; mov fs, ecx; fld dword
+/// fs:[ebx]; fnstenv [0x30000]; fstp st(0), twice; xchg ecx, edx; jmp back
+pub(super) fn alike() -> Cpu {
+    let code = [
+        &[0x64, 0xD9, 0x03, 0x8E, 0xE1, 0x64, 0xD9, 0x03][..],
+        &[0xD9, 0x35, 0, 0, 3, 0],
+        &[0xDD, 0xD8, 0xDD, 0xD8, 0x87, 0xCA, 0xEB, 0xEA],
+    ];
+    let mut cpu = machine(0, &code.concat(), [STACK; 8], None);
+    cpu.fpu.initialize();
+    for selector in [0x50, 0x58] {
+        set_descriptor(&mut cpu, selector, 0x93, 0, u32::MAX);
+    }
+    (cpu.regs.gpr[1], cpu.regs.gpr[2]) = (0x50, 0x58);
+    cpu
+}
+
+/// Eight times accesses to four places and something that has no code in line, then branches that are not taken: as many edges as a block
+/// can have.
+pub(super) fn edges() -> Cpu {
+    let accesses = [0x8B, 0x03, 0x8B, 0x43, 4, 0x8B, 0x06, 0x8B, 0x46, 4, 0xF6, 0xE1];
+    let mut code = accesses.repeat(8);
+    code.extend([0x31, 0xC0, 0x85, 0xC0]); // xor eax, eax; test eax, eax
+    code.extend([0x75, 0x00].repeat(5)); // jne to the next instruction
+    code.extend([0x75, 0x02, 0xEB, (code.len() as u8 + 4).wrapping_neg(), 0xF4]);
+    machine(3, &code, [0, 3, 0, 0x8000, STACK, 0, 0x9000, 0], None)
+}
+
 /// Rounding is up, and there is a double word in two pages between: addss xmm0, [0x8000]; mov eax, [0x24FFE]; addss xmm1, xmm0; fld1; addss
 /// xmm1, xmm2; fstp dword [0x8010]; jmp back. No group, which would end the block behind the handler.
 pub(super) fn rounded() -> Cpu {

@@ -462,6 +462,8 @@ fn directed_programs_agree() {
         scattered,
         at_the_end,
         far_apart,
+        alike,
+        edges,
         elsewhere,
         written_later,
         conditions,

@@ -13,7 +13,8 @@ use std::mem::offset_of;
 impl Translator<'_> {
     /// Whether the check of an access's group has been made, or may become another edge of the block.
     pub(super) fn has_room_for(&self, used: Use) -> bool {
-        self.found[used.group] || self.edges.len() + MOST_SECTIONS < EDGES as usize
+        // A branch ends each section and needs one, the last of them two.
+        self.found[used.group] || self.edges.len() + 1 + MOST_SECTIONS < EDGES as usize
     }
 
     /// An access of a group. `offset` makes R8 its offset, or that of a byte so far away.

@@ -62,6 +62,8 @@ impl Translator<'_> {
         self.asm.mov_imm(R9, seg as u32);
         self.call_place(self.s.stubs.load_segment);
         self.check();
+        // Another selector may have the same hidden part.
+        self.x87.forget_selector(seg);
         Some(())
     }
 }

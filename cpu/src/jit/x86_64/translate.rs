@@ -17,7 +17,7 @@ use super::stubs::{CPU_BIAS, EIP, Stubs};
 use super::wrong_flags::Wrong;
 use super::x87::{Known, is_listed};
 use crate::decode::{Op, Prefix};
-use crate::jit::{EmitFault, Leave, Mode};
+use crate::jit::{EDGES, EmitFault, Leave, Mode};
 use crate::mmu::flat;
 use iced_x86::{Code, FlowControl, Instruction, Mnemonic, RflagsBits};
 
@@ -264,6 +264,7 @@ impl Translator<'_> {
         self.held = false;
         self.edge_stubs();
         self.slow_paths();
+        self.failed |= self.edges.len() > EDGES as usize;
     }
 
     /// A block that is put aside leads on to the one that is there instead.

@@ -114,6 +114,13 @@ pub(super) struct Known {
     data_segment: Option<SegReg>,
 }
 
+impl Known {
+    /// `seg` has been loaded.
+    pub(super) fn forget_selector(&mut self, seg: SegReg) {
+        self.data_segment = self.data_segment.filter(|&known| known != seg);
+    }
+}
+
 const CONTROL: i32 = (offset_of!(Cpu, fpu) + offset_of!(Fpu, control)) as i32;
 
 fn pointer(field: usize) -> i32 {
