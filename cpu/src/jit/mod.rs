@@ -33,6 +33,8 @@ mod programs;
 mod quick;
 #[cfg(test)]
 mod quick_tests;
+#[cfg(test)]
+mod rewritten_programs;
 mod run;
 mod stats;
 #[cfg(test)]

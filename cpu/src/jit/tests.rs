@@ -3,6 +3,7 @@
 
 use super::programs::*;
 use super::quick_tests;
+use super::rewritten_programs::*;
 use crate::bus::EmptyBus;
 use crate::fpu::{oracle::random, status};
 use crate::mem::{PhysMem, Ram};

@@ -1,8 +1,8 @@
 //! Compiled blocks: found by place, EIP and mode; linked to each other; forgotten when their bytes change.
 
-mod forget;
 mod links;
 mod modes;
+mod rewritten;
 
 use super::backend::{self, EdgeSite, Quirks, Runtime, Scratch, Source, Stubs};
 use super::fault::JitFault;

@@ -1,4 +1,5 @@
-//! Code whose guest bytes are written: forgotten, put aside, or changed in a constant (`decode::rewritten`).
+//! Code whose guest bytes are written: forgotten, put aside and taken back, or changed in a constant (`decode::rewritten`). The
+//! compiled *forms* of a decoded block are all blocks that it is a part of.
 
 use super::{COST_OF_BLOCK, EDGES, Jit};
 use crate::decode::Change;
